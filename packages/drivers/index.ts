@@ -1,0 +1,2 @@
+export { plainCall, silent, type Call, type Log } from './call.ts';
+export { DriverError, need, Unsupported, type DriverErrorKind } from './errors.ts';
