@@ -1,0 +1,2 @@
+export { loadSettings, SettingsError } from './load.ts';
+export { services, settingsSchema, type ServiceName, type Settings } from './settings.ts';

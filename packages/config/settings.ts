@@ -1,0 +1,134 @@
+import { z } from 'zod';
+
+/** Every API service, its classic port and its place in the catalogue. Volume appears under two types: old clients ask for volumev3, new ones for block-storage. */
+export const services = {
+  identity: { port: 5000, types: ['identity'], name: 'keystone' },
+  image: { port: 9292, types: ['image'], name: 'glance' },
+  compute: { port: 8774, types: ['compute'], name: 'nova' },
+  volume: { port: 8776, types: ['volumev3', 'block-storage'], name: 'cinder' },
+  network: { port: 9696, types: ['network'], name: 'neutron' },
+  placement: { port: 8778, types: ['placement'], name: 'placement' },
+  operations: { port: 8790, types: ['operations'], name: 'operations' },
+} as const;
+export type ServiceName = keyof typeof services;
+
+const port = z.coerce.number().int().min(1).max(65535);
+const count = z.coerce.number().int().min(1);
+const flag = z.union([z.boolean(), z.enum(['true', 'false', '1', '0', 'yes', 'no']).transform(v => ['true', '1', 'yes'].includes(v))]);
+
+const blockBackend = z.strictObject({
+  /** Shown as `host@NAME#pool`. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,31}$/i),
+  driver: z.enum(['file', 'fake']),
+  /** Directory or mounted share of the file driver; relative paths are below `home`. */
+  path: z.string().optional(),
+  format: z.enum(['raw', 'qcow2']).default('raw'),
+  pool: z.string().optional(),
+  /** Advertised to the scheduler's capability filter. */
+  volumeBackendName: z.string().optional(),
+  reservedPercentage: z.coerce.number().int().min(0).max(100).default(0),
+  /** Thin over-subscription; cinder's default is 20. */
+  maxOverSubscriptionRatio: z.union([z.literal('auto'), z.coerce.number().min(1)]).default(20),
+  /** Only for `fake`: what the pool claims to hold, in GiB. */
+  totalGiB: z.coerce.number().int().positive().default(10_000),
+});
+
+const imageStore = z.strictObject({
+  id: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,31}$/i),
+  driver: z.enum(['file', 'fake']),
+  path: z.string().optional(),
+  default: z.boolean().default(false),
+  description: z.string().default(''),
+});
+
+/**
+ * Every setting of Cumulet. A setting is read from, in order: the environment (`CUMULET_` + the path in capitals,
+ * `CUMULET_PORTS_COMPUTE`), the YAML file named by `CUMULET_CONFIG` (default `HOME/cumulet.yaml`), the default here.
+ * `DATABASE_URL` and `REDIS_URL` are read by their customary names.
+ */
+export const settingsSchema = z.strictObject({
+  /** State folder: database, images, volumes, logs, pids, credentials. */
+  home: z.string().default('.cumulet'),
+  /** This host's name in services, hypervisors and volume hosts. */
+  host: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/i),
+  bind: z.string().default('127.0.0.1'),
+  /** Host name or address in the catalogue and links; default is `bind`. */
+  publicHost: z.string().optional(),
+  region: z.string().default('RegionOne'),
+  databaseUrl: z.string().optional(),
+  databasePool: count.default(10),
+  redisUrl: z.string().optional(),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  ports: z.strictObject(Object.fromEntries(Object.entries(services).map(([name, s]) => [name, port.default(s.port)])) as Record<ServiceName, z.ZodDefault<typeof port>>).prefault({}),
+  passwords: z.strictObject({ admin: z.string().min(1).optional(), demo: z.string().min(1).optional(), service: z.string().min(1).optional() }).prefault({}),
+  http: z.strictObject({
+    /** Bytes of a JSON body. Uploads are streamed and not bound by it. */
+    maxBodyBytes: count.default(1_048_576),
+    requestTimeoutMs: count.default(60_000),
+    /** Above this event-loop delay requests are answered 503 with Retry-After. */
+    maxEventLoopDelayMs: count.default(2_000),
+    /** Largest `limit` and default page (osapi_max_limit). */
+    maxLimit: count.default(1_000),
+  }).prefault({}),
+  tokens: z.strictObject({
+    /** Seconds a token lives (keystone: [token] expiration). */
+    lifetimeSeconds: count.default(3_600),
+    /** Seconds after its end in which a service may still validate it with allow_expired (keystone: allow_expired_window). */
+    allowExpiredWindowSeconds: count.default(172_800),
+    bcryptRounds: z.coerce.number().int().min(4).max(31).default(12),
+    /** Passwords hashed at once; the rest wait in line. */
+    hashConcurrency: count.default(2),
+  }).prefault({}),
+  policyDir: z.string().optional(),
+  worker: z.strictObject({
+    /** Tasks at once for each queue of this host. */
+    concurrency: count.default(8),
+    leaseSeconds: count.default(30),
+    sweepSeconds: count.default(5),
+    /** Which jobs this worker takes. */
+    roles: z.array(z.enum(['compute', 'volume', 'image', 'network'])).default(['compute', 'volume', 'image', 'network']),
+  }).prefault({}),
+  hypervisor: z.strictObject({
+    driver: z.enum(['auto', 'libvirt', 'fake']).default('auto'),
+    /** Socket of the libvirtd to use; the all-in-one fills it in. */
+    libvirtSocket: z.string().optional(),
+    virtType: z.enum(['auto', 'kvm', 'qemu']).default('auto'),
+    cpuAllocationRatio: z.coerce.number().positive().default(4),
+    ramAllocationRatio: z.coerce.number().positive().default(1),
+    diskAllocationRatio: z.coerce.number().positive().default(1),
+    reservedHostMemoryMiB: z.coerce.number().int().min(0).default(512),
+    /** Seconds between shelve and its offload: 0 at once, -1 never (nova: shelved_offload_time). */
+    shelvedOffloadSeconds: z.coerce.number().int().min(-1).default(0),
+    /** Fake driver only: how many hosts' worth it pretends to have, and its delay per call. */
+    fakeDelayMs: z.coerce.number().int().min(0).default(0),
+  }).prefault({}),
+  network: z.strictObject({
+    driver: z.enum(['auto', 'linuxbridge', 'fake']).default('auto'),
+    /** First letters of every bridge, tap and namespace, so that two clouds on a machine do not collide. */
+    prefix: z.string().regex(/^[a-z][a-z0-9]{1,4}$/).default('cum'),
+    /** Lets this host reach guests by their fixed addresses. */
+    hostAccess: flag.default(true),
+    privateCidr: z.string().default('10.77.0.0/24'),
+    publicCidr: z.string().default('172.31.99.0/24'),
+    mtu: z.coerce.number().int().min(576).max(9000).default(1450),
+  }).prefault({}),
+  volume: z.strictObject({
+    backends: z.array(blockBackend).min(1).default([{ name: 'file', driver: 'file', path: 'volumes', format: 'raw', reservedPercentage: 0, maxOverSubscriptionRatio: 20, totalGiB: 10_000 }]),
+    defaultType: z.string().default('__DEFAULT__'),
+  }).prefault({}),
+  image: z.strictObject({
+    stores: z.array(imageStore).min(1).default([{ id: 'file', driver: 'file', path: 'images', default: true, description: 'Local file system' }]),
+    /** Bytes; 0 is unlimited (glance: image_size_cap is 1 TiB). */
+    sizeCapBytes: z.coerce.number().int().min(0).default(1_099_511_627_776),
+    requireFormatMatch: flag.default(true),
+  }).prefault({}),
+  demo: z.strictObject({
+    enabled: flag.default(true),
+    /** URL or file of the demo image; built from Debian packages when absent. */
+    image: z.string().optional(),
+    imageFormat: z.string().default('qcow2'),
+    imageName: z.string().default('tiny'),
+  }).prefault({}),
+});
+
+export type Settings = z.infer<typeof settingsSchema>;
