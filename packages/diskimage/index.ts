@@ -1,0 +1,1 @@
+export type { DiskFormat, Found, FoundFormat } from './contract.ts';

@@ -1,0 +1,4 @@
+export type {
+  Attach, BlockData, BlockDriver, ConnectionInfo, Connector, DataRef, Extent, ImageFile, Images, Manage, Manageable, ManageSnapshots, Pool,
+  Provided, Range, Reference, SnapshotRef, Snapshots, VolumeRef, VolumeSpec,
+} from './contract.ts';

@@ -1,0 +1,1 @@
+export type { ImageStore, ResumableUploads, Stored } from './contract.ts';
