@@ -1,0 +1,189 @@
+import type { Call } from '../call.ts';
+
+/**
+ * The network of one host: bridges, DHCP, metadata, routers, and the filter in front of every guest port.
+ *
+ * Every verb is a statement of how the host shall look, not a change to it: `apply…` builds what is missing,
+ * corrects what differs and removes what the spec no longer names; `remove…` of what is gone succeeds. A caller that
+ * crashed therefore says the same again, and a caller that is not sure what the host holds says what it wants.
+ *
+ * Ids are OpenStack ids (UUID with or without hyphens). Addresses are text as Neutron writes them. A spec that is not well
+ * formed is refused with `DriverError('invalid')` before anything is touched, for its parts end up in rule
+ * sets and configuration files. IPv6 subnets and addresses are `unsupported`; IPv6 security rules are accepted and enforced.
+ */
+export interface NetworkDriver {
+  readonly name: string;
+
+  /** Whether this host can do it: rights, kernel, programs. Throws `unsupported` with one line that names what is missing. */
+  check(call: Call): Promise<void>;
+
+  /** The network's bridge, DHCP and metadata. Ports named here are served by DHCP; nobody else is. */
+  applyNetwork(call: Call, spec: NetworkSpec): Promise<NetworkPlace>;
+  /** `busy` while a guest's tap or a router's leg is still on the bridge. */
+  removeNetwork(call: Call, networkId: string): Promise<void>;
+
+  /** The networks that the router names must have been applied: `absent` otherwise. */
+  applyRouter(call: Call, spec: RouterSpec): Promise<void>;
+  removeRouter(call: Call, routerId: string): Promise<void>;
+
+  /**
+   * Puts the port's filter in place and says where the hypervisor has to plug the guest. The hypervisor makes the tap
+   * device (with exactly this name, on exactly this bridge) and removes it with the guest. The filter stands before
+   * the tap does, and a tap of ours without a filter passes nothing. `absent` when the network was not applied here.
+   */
+  plugPort(call: Call, port: PortSecurity, groups: readonly GroupMembers[]): Promise<PortPlace>;
+  /** Removes the tap, if the hypervisor left it, and then the filter. */
+  unplugPort(call: Call, portId: string): Promise<void>;
+
+  /** Replaces the filters of these ports and the members of these groups, all in one step; others stay as they are. */
+  applySecurity(call: Call, ports: readonly PortSecurity[], groups: readonly GroupMembers[]): Promise<void>;
+  /** Forgets the member lists of groups that exist no more; one that a port's filter still names stays. */
+  removeGroups(call: Call, groupIds: readonly string[]): Promise<void>;
+
+  /** Everything of this driver (of its prefix) that is on the host, for the reconciler. */
+  list(call: Call): Promise<HostNetworking>;
+
+  /** The host's own address on an external network, or null: what a client on the host uses to reach floating IPs. */
+  hostAddressOf(call: Call, networkId: string): Promise<string | null>;
+
+  /**
+   * Ends all helper processes (DHCP, metadata). With `keepWires` bridges, namespaces, routers and filters stay, so that running
+   * guests stay connected; without it everything that `list` shows is removed as well, taps included.
+   */
+  stopAll(call: Call, options: { keepWires: boolean }): Promise<void>;
+}
+
+export interface NetworkSpec {
+  readonly id: string;
+  /** Bytes; of the bridge, and offered to guests by DHCP. */
+  readonly mtu: number;
+  readonly subnets: readonly SubnetSpec[];
+  /** All ports with an address from a subnet with DHCP. */
+  readonly ports: readonly DhcpPort[];
+  /** Where requests to 169.254.169.254 go; null: the network has no metadata service. */
+  readonly metadata: MetadataTarget | null;
+  /** An external network: the place of floating IPs and router gateways. */
+  readonly external: boolean;
+}
+
+export interface SubnetSpec {
+  readonly id: string;
+  readonly cidr: string;
+  readonly gatewayIp: string | null;
+  /** The address of the DHCP server in this subnet (a port of the network); null: no DHCP in this subnet. */
+  readonly dhcpIp: string | null;
+  readonly dnsNameservers: readonly string[];
+  readonly hostRoutes: readonly Route[];
+}
+
+export interface Route {
+  readonly destination: string;
+  readonly nexthop: string;
+}
+
+export interface FixedIp {
+  readonly subnetId: string;
+  readonly ip: string;
+}
+
+export interface DhcpPort {
+  readonly id: string;
+  readonly mac: string;
+  readonly fixedIps: readonly FixedIp[];
+  readonly hostname: string | null;
+  /** Neutron's extra_dhcp_opts for IPv4: option name or number, and value. */
+  readonly dhcpOptions: readonly { readonly name: string; readonly value: string }[];
+}
+
+/**
+ * The compute metadata service behind the proxy. The proxy adds `X-Forwarded-For` (the guest's address) and
+ * `X-Neutron-Network-ID`, and removes headers of these and related names (`X-Instance-ID`, `X-Tenant-ID`, …) that a guest sent.
+ */
+export type MetadataTarget =
+  | { readonly socketPath: string; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly url: string; readonly headers?: Readonly<Record<string, string>> };
+
+export interface NetworkPlace {
+  readonly bridge: string;
+}
+
+export interface RouterSpec {
+  readonly id: string;
+  readonly gateway: RouterGateway | null;
+  readonly interfaces: readonly RouterInterface[];
+  /** Static routes besides the default route. */
+  readonly routes: readonly Route[];
+  readonly floatingIps: readonly { readonly floatingIp: string; readonly fixedIp: string }[];
+}
+
+export interface RouterGateway {
+  readonly portId: string;
+  readonly mac: string;
+  readonly networkId: string;
+  /** The router's own addresses on the external network, the first one being the source of SNAT. */
+  readonly fixedIps: readonly { readonly ip: string; readonly cidr: string; readonly gatewayIp: string | null }[];
+  readonly enableSnat: boolean;
+}
+
+export interface RouterInterface {
+  readonly portId: string;
+  readonly mac: string;
+  readonly networkId: string;
+  readonly ip: string;
+  readonly cidr: string;
+  /**
+   * Lets the host reach the fixed addresses of this subnet through the router (a route on the host). Ignored, with a log
+   * line, where the router has no gateway, or where the subnet overlaps a network that the host already has a route
+   * to, or is not a private range: a project's choice of addresses must never redirect the host's own traffic.
+   */
+  readonly hostAccess: boolean;
+}
+
+export interface PortSecurity {
+  readonly portId: string;
+  readonly networkId: string;
+  readonly mac: string;
+  /** Fixed addresses; what the guest may use as its source besides `allowedAddressPairs`. */
+  readonly fixedIps: readonly string[];
+  readonly allowedAddressPairs: readonly { readonly cidr: string; readonly mac: string }[];
+  /** False: no filter and no protection against spoofing (Neutron's port_security_enabled). */
+  readonly portSecurity: boolean;
+  /** False: the guest's link is dead (Neutron's admin_state_up). */
+  readonly adminStateUp: boolean;
+  /** The rules of all its groups; what none of them allows is dropped. */
+  readonly rules: readonly SecurityRule[];
+}
+
+export interface SecurityRule {
+  readonly direction: 'ingress' | 'egress';
+  readonly ethertype: 'IPv4' | 'IPv6';
+  /** IP protocol number; null: any. */
+  readonly protocol: number | null;
+  /** Port range for TCP, UDP, SCTP, DCCP, UDP-Lite; ICMP type and code for 1 and 58; null: any. */
+  readonly portMin: number | null;
+  readonly portMax: number | null;
+  readonly remote: null | { readonly cidr: string } | { readonly groupId: string };
+}
+
+/** Who is in a security group that rules name as remote group: addresses or (allowed address pairs) CIDRs. */
+export interface GroupMembers {
+  readonly id: string;
+  readonly members: readonly string[];
+}
+
+export interface PortPlace {
+  readonly bridge: string;
+  /** Name that the hypervisor gives the tap device; at most 15 characters. */
+  readonly tapName: string;
+  readonly mtu: number;
+}
+
+export interface HostNetworking {
+  readonly networks: readonly { readonly id: string; readonly bridge: string; readonly dhcp: boolean; readonly metadata: boolean }[];
+  readonly routers: readonly { readonly id: string }[];
+  /** Ports with a filter. `plugged`: the tap exists and is on its bridge. */
+  readonly ports: readonly { readonly id: string; readonly tapName: string; readonly plugged: boolean }[];
+  readonly groups: readonly string[];
+  /** Devices and namespaces that carry the driver's prefix and belong to nothing above; `stopAll` removes them. */
+  readonly strays: readonly string[];
+}
