@@ -1,0 +1,75 @@
+import { explain, invalidInput, type Fault } from '@cumulet/wire';
+import type { z } from 'zod';
+
+/** How one service words and shapes its errors. Everything else about an error is the same everywhere. */
+export interface Dress {
+  body(fault: Fault): unknown;
+  /** The 403 of a refused policy rule. */
+  forbidden(rule: string): string;
+  /** The 400 of a refused body or query. */
+  invalid(error: z.ZodError, input: unknown, where: 'body' | 'query'): string;
+  readonly malformedJson: string;
+  readonly notRouted: string;
+}
+
+const novaKinds: Record<number, string> = {
+  400: 'badRequest', 401: 'unauthorized', 403: 'forbidden', 404: 'itemNotFound', 405: 'badMethod', 409: 'conflictingRequest', 413: 'overLimit', 415: 'badMediaType', 429: 'overLimit', 501: 'notImplemented', 503: 'serviceUnavailable',
+};
+const phrases: Record<number, string> = {
+  300: 'Multiple Choices', 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found', 405: 'Method Not Allowed', 406: 'Not Acceptable', 408: 'Request Timeout', 409: 'Conflict', 410: 'Gone', 411: 'Length Required', 412: 'Precondition Failed', 413: 'Request Entity Too Large',
+  415: 'Unsupported Media Type', 416: 'Requested Range Not Satisfiable', 422: 'Unprocessable Entity', 429: 'Too Many Requests', 500: 'Internal Server Error', 501: 'Not Implemented', 503: 'Service Unavailable',
+};
+const phrase = (status: number) => phrases[status] ?? 'Error';
+
+/** Errors that keystone's middleware gives in front of nova, cinder, neutron and placement. */
+const middleware401 = (fault: Fault) => ({ error: { code: 401, title: 'Unauthorized', message: fault.message } });
+
+/** nova and cinder: `{"conflictingRequest": {"code": 409, "message": …}}`. */
+export const novaDress: Dress = {
+  body: fault => (fault.status === 401 ? middleware401(fault) : { [novaKinds[fault.status] ?? 'computeFault']: { code: fault.status, message: fault.message, ...retry(fault) } }),
+  forbidden: rule => `Policy doesn't allow ${rule} to be performed.`,
+  invalid: invalidInput,
+  malformedJson: 'Malformed request body',
+  notRouted: 'The resource could not be found.',
+};
+const retry = (fault: Fault) => (fault.headers['retry-after'] === undefined ? {} : { retryAfter: fault.headers['retry-after'] });
+
+/** glance: webob's own JSON of an HTTP error, line break and all. */
+export const glanceDress: Dress = {
+  body: fault => ({ message: `${fault.status === 401 ? webob401 : fault.message}<br /><br />\n\n\n`, code: `${fault.status} ${phrase(fault.status)}`, title: phrase(fault.status) }),
+  forbidden: rule => `You are not authorized to complete ${rule} action.`,
+  invalid: (error, input, where) => {
+    const e = explain(error, input);
+    return where === 'query' ? `Invalid query parameter ${e.field ?? ''}: ${e.reason}` : `Provided object does not match schema: ${e.reason}${e.field === undefined ? '' : ` (in ${e.field})`}`;
+  },
+  malformedJson: 'Malformed JSON in request body.',
+  notRouted: 'The resource could not be found.',
+};
+const webob401 = 'This server could not verify that you are authorized to access the document you requested. Either you supplied the wrong credentials (e.g., bad password), or your browser does not understand how to supply the credentials required.';
+
+/** keystone: `{"error": {"code", "message", "title"}}`. */
+export const keystoneDress: Dress = {
+  body: fault => (fault.status === 405 ? { message: fault.message } : { error: { code: fault.status, message: fault.message, title: phrase(fault.status), ...fault.extra } }),
+  forbidden: rule => `You are not authorized to perform the requested action: ${rule}.`,
+  invalid: (error, input) => { const e = explain(error, input); return `${e.reason}${e.field === undefined ? '' : `\n\nOn instance[${JSON.stringify(e.field)}]`}`; },
+  malformedJson: 'Expecting to find valid JSON in request body. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.',
+  notRouted: 'The resource could not be found.',
+};
+
+/** neutron: `{"NeutronError": {"type", "message", "detail"}}`. */
+export const neutronDress: Dress = {
+  body: fault => (fault.status === 401 ? middleware401(fault) : { NeutronError: { type: fault.kind ?? `HTTP${phrase(fault.status).replaceAll(' ', '')}`, message: fault.message, detail: '' } }),
+  forbidden: rule => `(rule:${rule}) is disallowed by policy`,
+  invalid: (error, input, where) => (where === 'query' ? invalidInput(error, input, where) : `Invalid input for ${explain(error, input).field ?? 'body'}. Reason: ${explain(error, input).reason}.`),
+  malformedJson: 'Malformed request body',
+  notRouted: 'The resource could not be found.',
+};
+
+/** placement: `{"errors": [{"status", "title", "detail", "request_id"}]}`. */
+export const placementDress: Dress = {
+  body: fault => (fault.status === 401 ? middleware401(fault) : { errors: [{ status: fault.status, title: phrase(fault.status), detail: `${fault.message}\n\n   `, ...(fault.kind === undefined ? {} : { code: fault.kind }), ...fault.extra }] }),
+  forbidden: rule => `Access was denied to this resource.\n\n ${rule}`,
+  invalid: (error, input) => `JSON does not validate: ${explain(error, input).reason}`,
+  malformedJson: 'Malformed JSON',
+  notRouted: 'The resource could not be found.',
+};

@@ -1,0 +1,106 @@
+import underPressure from '@fastify/under-pressure';
+import type { Caller } from '@cumulet/auth';
+import { Unauthorized, type Versions } from '@cumulet/wire';
+import Fastify, { LogController, type FastifyInstance } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { Logger } from 'pino';
+import type { Dress } from './dress.ts';
+import { answerFault, type Answering } from './faults.ts';
+import { serviceMetrics } from './metrics.ts';
+import type { Operation, Target } from './operation.ts';
+import { documentRoutes } from './documents.ts';
+import { mountOperations } from './mount.ts';
+import { requestId } from './request.ts';
+
+/** Who may come in and do what. Made from `auth`; services of tests may bring their own. */
+export interface Gate {
+  /** The caller that a token stands for, or undefined when it is not (or no longer) valid. Asks nobody else. */
+  authenticate(token: string, serviceToken: string | undefined): Promise<Caller | undefined>;
+  allows(rule: string, caller: Caller, target: Target): boolean;
+}
+
+export interface ServiceSpec {
+  /** `compute`: the name in logs, metrics and microversion headers. */
+  readonly name: string;
+  readonly title: string;
+  /** Where operations are mounted: the first is the one in links (`['/v2.1', '/v2']`). */
+  readonly prefixes: readonly string[];
+  /** The path may hold the project after the prefix, as in `/v3/{project_id}/volumes`. */
+  readonly projectInPath?: boolean;
+  readonly versions?: Versions;
+  /** nova's older `X-OpenStack-Nova-API-Version`, understood beside `OpenStack-API-Version: compute 2.1`. */
+  readonly legacyVersionHeader?: string;
+  /** The older name under which a service's version may be asked (`OpenStack-API-Version: volumev3 3.0` is not one; cinder takes `volume`). */
+  readonly dress: Dress;
+  readonly operations: readonly Operation[];
+  readonly gate: Gate;
+  readonly log: Logger;
+  readonly maxBodyBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly maxEventLoopDelayMs: number;
+  /** `http://host:5000`: for WWW-Authenticate. */
+  readonly identityUrl: string;
+  /** What `/healthz` reports: each part by name, true when well. */
+  health(): Promise<Record<string, boolean>>;
+}
+
+/** A Fastify app of one OpenStack service: operations, faults in its dress, request ids, documents, metrics, health. */
+export async function createService(spec: ServiceSpec): Promise<FastifyInstance> {
+  const firsts = new Set(spec.operations.filter(op => !op.root).map(op => op.path.split('/')[1]));
+  const app = Fastify({
+    loggerInstance: spec.log as never,
+    logController: new LogController({ disableRequestLogging: true }),
+    requestIdHeader: false,
+    genReqId: requestId,
+    rewriteUrl: spec.projectInPath ? req => withoutProject(req, spec.prefixes, firsts) : undefined,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+    forceCloseConnections: true,
+    keepAliveTimeout: 75_000,
+    requestTimeout: 0,           // uploads take as long as they take; JSON bodies have their own clock
+    exposeHeadRoutes: true,
+  }) as unknown as FastifyInstance;
+  const answering: Answering = { dress: spec.dress, name: spec.name, identityUrl: spec.identityUrl };
+  app.setErrorHandler((error, req, reply) => answerFault(answering, error, req, reply));
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_req, payload, done) => done(null, payload));
+  await app.register(underPressure, {
+    maxEventLoopDelay: spec.maxEventLoopDelayMs,
+    retryAfter: 1,
+    pressureHandler: (req, reply) => { if (req.url !== '/healthz' && req.url !== '/metrics') answerFault(answering, Object.assign(new Error('The server is busy. Please try again.'), { statusCode: 503 }), req, reply); },
+  });
+  const metrics = serviceMetrics(spec.name);
+  app.addHook('onResponse', async (req, reply) => {
+    const op = req.operation ?? 'unrouted';
+    metrics.observe(op, req.method, reply.statusCode, reply.elapsedTime);
+    req.log.info({ op, method: req.method, path: req.originalUrl.split('?')[0], status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, project: req.caller?.projectId, user: req.caller?.userId }, 'request');
+  });
+  mountOperations(app, spec);
+  await documentRoutes(app, spec, metrics);
+  app.setNotFoundHandler(async req => {
+    if (spec.prefixes.some(p => p !== '' && req.url.startsWith(`${p}/`)) && !(await callerOf(spec.gate, req.headers))) throw new Unauthorized();
+    throw Object.assign(new Error(spec.dress.notRouted), { statusCode: 404, unrouted: true });
+  });
+  return app;
+}
+
+export function callerOf(gate: Gate, headers: IncomingMessage['headers']): Promise<Caller | undefined> {
+  const token = headers['x-auth-token'];
+  const service = headers['x-service-token'];
+  return typeof token === 'string' && token !== '' ? gate.authenticate(token, typeof service === 'string' ? service : undefined) : Promise.resolve(undefined);
+}
+
+/** Takes the project out of `/v3/PROJECT/volumes` and keeps it on the request; routes are then the same with and without it (cinder 3.67). */
+function withoutProject(req: IncomingMessage & { projectInPath?: string }, prefixes: readonly string[], firsts: ReadonlySet<string | undefined>): string {
+  const url = req.url ?? '/';
+  const end = url.search(/[?#]/);
+  const path = end < 0 ? url : url.slice(0, end);
+  for (const prefix of prefixes) {
+    if (!path.startsWith(`${prefix}/`)) continue;
+    const [project, next, ...rest] = path.slice(prefix.length + 1).split('/');
+    if (!project || next === undefined || firsts.has(project) || !firsts.has(next)) return url;
+    req.projectInPath = safeDecode(project);
+    return `${prefix}/${[next, ...rest].join('/')}${end < 0 ? '' : url.slice(end)}`;
+  }
+  return url;
+}
+function safeDecode(text: string): string { try { return decodeURIComponent(text); } catch { return text; } }
