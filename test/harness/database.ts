@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import knex from 'knex';
+import { connect, migrate } from '@cumulet/db';
 import pg from 'pg';
 import { inject } from 'vitest';
 import type { TestProject } from 'vitest/node';
@@ -22,10 +21,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const server = await startPostgres();
   try {
     await admin(server.url(), `CREATE DATABASE ${template}`);
-    if (readdirSync(migrations).length > 0) {
-      const db = knex({ client: 'pg', connection: server.url(template) });
-      await db.migrate.latest({ directory: migrations, loadExtensions: ['.ts'] }).finally(() => db.destroy());
-    }
+    const url = server.url(template);
+    const db = connect({ url, pool: 1, name: 'test setup' });
+    await migrate(db, url, migrations).finally(() => db.destroy());
   } catch (error) {
     await server.stop();
     throw error;
