@@ -8,7 +8,8 @@ export interface Runner {
   /**
    * Run to the end. Resolves when the program exits with 0 or a code in `okExitCodes`.
    * Throws ProgramMissing, ProgramFailed, ProgramTimedOut or ProgramKilled; on abort, `signal.reason`. When it
-   * returns or throws, the whole process group is gone.
+   * throws, the whole process group is gone (unless the kernel itself cannot end it: that is logged). When this
+   * process dies, by whatever signal, so does the program.
    */
   run(program: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Start something that stays (a supervised daemon, a tool that is fed through pipes). Throws ProgramMissing at once. */
@@ -28,12 +29,14 @@ export interface Limits {
 
 interface CommonOptions {
   readonly signal?: AbortSignal;
-  /** Replaces nothing: added to a minimal environment (PATH, HOME, LANG=C.UTF-8, LC_ALL=C.UTF-8, TZ). */
+  /** Added to the runner's minimal environment (PATH, HOME, LANG and LC_ALL = C.UTF-8); nothing else is inherited. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly limits?: Limits;
   /** Strings that must never be logged, wherever they appear in arguments or output. */
   readonly secrets?: readonly string[];
+  readonly uid?: number;
+  readonly gid?: number;
 }
 
 export interface RunOptions extends CommonOptions {
@@ -66,10 +69,6 @@ export interface SpawnOptions extends CommonOptions {
   readonly onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
   /** On abort or `stop()`: SIGTERM, then SIGKILL after this long. Default 5,000 ms. */
   readonly graceMs?: number;
-  /** Keep running when this process ends (a daemon that outlives the worker). Default false. */
-  readonly outlive?: boolean;
-  readonly uid?: number;
-  readonly gid?: number;
 }
 
 export interface Child {
