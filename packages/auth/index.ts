@@ -1,0 +1,14 @@
+export { scopeOf, type AccessRule, type Caller, type ScopeType } from './caller.ts';
+export { accessRuleAllows } from './access_rules.ts';
+export { createGate, type ServiceGate } from './gate.ts';
+export { type Claims } from './tokens/claims.ts';
+export type { Clock, KeyRing, RevocationList, TokenFacts, TokenKey, Verdict } from './tokens/contract.ts';
+export { newAuditId, TokenSigner } from './tokens/sign.ts';
+export { TokenVerifier, type Checked, type VerifierOptions } from './tokens/verify.ts';
+export { DatabaseKeyRing, ensureKeys, rotateKeys } from './tokens/keys.ts';
+export { feedPosition, pruneRevocations, RevocationFeed, type FeedOptions, type Revocation } from './tokens/revocations.ts';
+export { PasswordHasher } from './passwords/hasher.ts';
+export { LoginGate, type GateLimits } from './passwords/gate.ts';
+export { Sealer } from './seal.ts';
+export { Enforcer, PolicyForbidden, type EnforcerOptions, type PolicyRule, type PolicyTarget } from './policy/enforcer.ts';
+export { PolicyError } from './policy/parse.ts';
