@@ -21,6 +21,10 @@ export interface Revocation {
   readonly domainId?: string | undefined;
 }
 interface Event extends Revocation { readonly position: number; readonly expiresAt: number }
+interface EventRow {
+  readonly position: number; readonly kind: Revocation['kind']; readonly expires_at: Date; readonly audit_id: string | null; readonly audit_chain_id: string | null;
+  readonly trust_id: string | null; readonly app_cred_id: string | null; readonly user_id: string | null; readonly project_id: string | null; readonly domain_id: string | null;
+}
 
 const channel = 'cumulet_revocations';
 /** Held while an event is written, so that positions become visible in their order. */
@@ -31,8 +35,8 @@ const filed = ['auditId', 'auditChainId', 'trustId', 'appCredId', 'userId', 'pro
 
 /** The newest position. Read it first, then the facts that a token is made of, then sign: a change in between is an event after it. */
 export async function feedPosition(trx: Trx): Promise<number> {
-  const row: { position: number | null } | undefined = await trx('revocations').max('position as position').first();
-  return row?.position ?? 0;
+  const rows: { position: number | null }[] = await trx('revocations').max('position as position');
+  return rows[0]?.position ?? 0;
 }
 
 /** Writes an event with the caller's transaction. `lifetimeSeconds` is the longest that a token in existence can still be shown. */
@@ -112,15 +116,13 @@ export class RevocationFeed implements RevocationList {
 
   async #read(): Promise<void> {
     const began = performance.now();
-    const rows: Record<string, never>[] = await this.#o.db('revocations').where('position', '>', this.#position).orderBy('position');
+    const rows: EventRow[] = await this.#o.db('revocations').where('position', '>', this.#position).orderBy('position');
     for (const r of rows) {
-      const known = (v: string | null) => v ?? undefined;
       this.#file({
-        kind: r['kind'] as Event['kind'], auditId: known(r['audit_id'] as unknown as string), auditChainId: known(r['audit_chain_id'] as unknown as string), trustId: known(r['trust_id'] as unknown as string),
-        appCredId: known(r['app_cred_id'] as unknown as string), userId: known(r['user_id'] as unknown as string), projectId: known(r['project_id'] as unknown as string), domainId: known(r['domain_id'] as unknown as string),
-        position: r['position'] as number, expiresAt: (r['expires_at'] as Date).getTime(),
+        kind: r.kind, auditId: r.audit_id ?? undefined, auditChainId: r.audit_chain_id ?? undefined, trustId: r.trust_id ?? undefined, appCredId: r.app_cred_id ?? undefined,
+        userId: r.user_id ?? undefined, projectId: r.project_id ?? undefined, domainId: r.domain_id ?? undefined, position: r.position, expiresAt: r.expires_at.getTime(),
       });
-      this.#position = r['position'] as number;
+      this.#position = r.position;
     }
     this.#readAt = began;
     const now = this.#o.clock();
