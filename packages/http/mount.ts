@@ -37,7 +37,7 @@ function refuseDoubles(operations: readonly Operation[]): void {
 
 /** Token first, then version: a stranger learns nothing of either. */
 async function enter(spec: ServiceSpec, req: FastifyRequest, needsToken: boolean): Promise<Dialect> {
-  req.caller = await callerOf(spec.gate, req.headers);
+  req.caller = await callerOf(spec.gate, req);
   if (needsToken && !req.caller) throw new Unauthorized();
   if (!spec.versions) return unversioned;
   const asked = askedVersion(spec, req);

@@ -1,7 +1,7 @@
 import underPressure from '@fastify/under-pressure';
 import type { Caller } from '@cumulet/auth';
 import { Unauthorized, type Versions } from '@cumulet/wire';
-import Fastify, { LogController, type FastifyInstance } from 'fastify';
+import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import type { Dress } from './dress.ts';
@@ -15,7 +15,7 @@ import { requestId } from './request.ts';
 /** Who may come in and do what. Made from `auth`; services of tests may bring their own. */
 export interface Gate {
   /** The caller that a token stands for, or undefined when it is not (or no longer) valid. Asks nobody else. */
-  authenticate(token: string, serviceToken: string | undefined): Promise<Caller | undefined>;
+  authenticate(token: string, serviceToken: string | undefined, request?: { readonly method: string; readonly path: string }): Promise<Caller | undefined>;
   allows(rule: string, caller: Caller, target: Target): boolean;
 }
 
@@ -77,16 +77,16 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
   mountOperations(app, spec);
   await documentRoutes(app, spec, metrics);
   app.setNotFoundHandler(async req => {
-    if (spec.prefixes.some(p => p !== '' && req.url.startsWith(`${p}/`)) && !(await callerOf(spec.gate, req.headers))) throw new Unauthorized();
+    if (spec.prefixes.some(p => p !== '' && req.url.startsWith(`${p}/`)) && !(await callerOf(spec.gate, req))) throw new Unauthorized();
     throw Object.assign(new Error(spec.dress.notRouted), { statusCode: 404, unrouted: true });
   });
   return app;
 }
 
-export function callerOf(gate: Gate, headers: IncomingMessage['headers']): Promise<Caller | undefined> {
+export function callerOf(gate: Gate, { headers, method, originalUrl }: FastifyRequest): Promise<Caller | undefined> {
   const token = headers['x-auth-token'];
   const service = headers['x-service-token'];
-  return typeof token === 'string' && token !== '' ? gate.authenticate(token, typeof service === 'string' ? service : undefined) : Promise.resolve(undefined);
+  return typeof token === 'string' && token !== '' ? gate.authenticate(token, typeof service === 'string' ? service : undefined, { method, path: originalUrl.split('?')[0] ?? '/' }) : Promise.resolve(undefined);
 }
 
 /** Takes the project out of `/v3/PROJECT/volumes` and keeps it on the request; routes are then the same with and without it (cinder 3.67). */

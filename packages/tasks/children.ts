@@ -1,12 +1,12 @@
 import { transaction } from '@cumulet/db';
 import { newId } from '@cumulet/wire';
 import { ChildFailed, Parked } from './errors.ts';
-import type { ChildOptions, Plan } from './plan.ts';
+import type { ChildOptions, Startable } from './plan.ts';
 import type { RunnerOptions } from './runner.ts';
 import type { TaskRow } from './tasks.ts';
 
 /** The child of a step: made once however often the step runs, waited for without holding a worker. */
-export async function childOf<CI, CO>(o: RunnerOptions, parent: TaskRow, step: string, plan: Plan<CI, CO, never>, input: CI, options: ChildOptions): Promise<CO> {
+export async function childOf<CI, CO>(o: RunnerOptions, parent: TaskRow, step: string, plan: Startable<CI, CO>, input: CI, options: ChildOptions): Promise<CO> {
   const existing: TaskRow | undefined = await o.db('tasks').where({ parent_id: parent.id, parent_step: step, lane: options.lane }).orderBy('seq', 'desc').first();
   if (existing && !existing.live) {
     if (existing.state === 'done') return existing.out as CO;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod';
 import { heldByTasks, usageTrigger } from '../../migrations/support.ts';
 import { freshDatabase } from '../../test/harness/database.ts';
-import { Killed, noBell, planFor, plans, Runner, Tasks, type AnyPlan, type Faults, type TaskRow } from './index.ts';
+import { Killed, noBell, planFor, plans, Runner, Tasks, type Faults, type TaskRow } from './index.ts';
 
 const Box: Resource<'creating' | 'available' | 'deleting' | 'error'> = {
   table: 'boxes', label: 'Box', transitional: ['creating', 'deleting'],
@@ -41,7 +41,7 @@ const tasks = new Tasks(noBell, plans(create, remove, twice));
 let deps: Deps;
 const worker = (owner: string, faults?: Faults, leaseSeconds = 2) => {
   const r = new Runner({ db, bell: noBell, listener, log, host: 'h', owner, leaseSeconds, sweepSeconds: 60, concurrency: 4, ...(faults ? { faults } : {}) });
-  r.register(plans(create, remove, twice) as readonly AnyPlan[], deps);
+  r.register(plans(create, remove, twice), deps);
   return r;
 };
 const start = async (id = newId()) => transaction(db, async trx => {

@@ -2,7 +2,7 @@ import { transaction } from '@cumulet/db';
 import type { Knex } from 'knex';
 import { childOf } from './children.ts';
 import { Cancelled, isTransient, LostLease, Parked, publicMessage, ShuttingDown, TimedOut } from './errors.ts';
-import type { AnyPlan, ChildOptions, Outcome, Plan, Run, TaskError } from './plan.ts';
+import type { AnyPlan, ChildOptions, Outcome, Run, Startable, TaskError } from './plan.ts';
 import type { RunnerOptions } from './runner.ts';
 import { factsOf, type StepRecord, type TaskRow } from './tasks.ts';
 
@@ -157,7 +157,7 @@ export class Execution {
         return work(trx);
       }),
       sleep: until => { throw new Parked(until); },
-      child: <CI, CO>(plan: Plan<CI, CO, never>, input: CI, options: ChildOptions) => childOf<CI, CO>(this.#o, row, step.name, plan, input, options),
+      child: <CI, CO>(plan: Startable<CI, CO>, input: CI, options: ChildOptions) => childOf<CI, CO>(this.#o, row, step.name, plan, input, options),
     };
   }
 

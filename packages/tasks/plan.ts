@@ -47,7 +47,7 @@ export interface Run<I, O, D> extends TaskFacts {
    * Runs another task and gives its results. The first time it enqueues the child and parks this task, holding no worker; when the child has
    * ended this step runs again from its start and gets the answer here. A failed child throws `ChildFailed`.
    */
-  child<CI, CO>(plan: Plan<CI, CO, never>, input: CI, options: ChildOptions): Promise<CO>;
+  child<CI, CO>(plan: Startable<CI, CO>, input: CI, options: ChildOptions): Promise<CO>;
 }
 export interface ChildOptions { readonly queue?: string; readonly lane: string; readonly resource: { readonly type: string; readonly id: string } }
 
@@ -108,6 +108,13 @@ export class Plan<I, O, D> {
   /** Nobody may cancel it. */
   uncancellable(): Plan<I, O, D> { return new Plan({ ...this.parts, cancellable: false }); }
   revised(revision: number): Plan<I, O, D> { return new Plan({ ...this.parts, revision }); }
+}
+
+/** What starting a task needs of its plan, whatever its steps use. */
+export interface Startable<I, O = unknown> {
+  readonly kind: string;
+  readonly parts: { readonly input: z.ZodType; readonly revision: number };
+  readonly types: { readonly input: I; readonly out: O };
 }
 
 /** `const plan = planFor<VolumeDeps>()`, once for each service; then `plan('volume.create', schema).step(…)`. */

@@ -2,7 +2,7 @@ import { afterCommit, notify, type Trx } from '@cumulet/db';
 import { Conflict, newId, NotFound } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import type { Bell } from './bell.ts';
-import type { AnyPlan, Plan, TaskError } from './plan.ts';
+import type { AnyPlan, Startable, TaskError } from './plan.ts';
 
 export type TaskState = 'queued' | 'running' | 'parked' | 'undoing' | 'done' | 'failed' | 'cancelled';
 export interface StepRecord { step: string; phase: 'run' | 'undo'; attempt: number; host: string; started_at: string; ended_at: string | null; error: string | null }
@@ -46,7 +46,7 @@ export class Tasks {
   }
 
   /** Inserts the task: it is the outbox, it runs if and only if `trx` commits. Returns its id. */
-  async enqueue<I>(trx: Trx, plan: Plan<I, never, never> | Plan<I, unknown, never>, input: I, o: EnqueueOptions): Promise<string> {
+  async enqueue<I>(trx: Trx, plan: Startable<I>, input: I, o: EnqueueOptions): Promise<string> {
     const checked = plan.parts.input.parse(input);
     const id = o.id ?? newId();
     const queue = o.queue ?? 'any';
