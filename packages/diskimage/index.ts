@@ -1,1 +1,7 @@
 export type { DiskFormat, Found, FoundFormat } from './contract.ts';
+export { createInspector, inspectFile, inspectStream, type Inspector, type InspectStream } from './inspect.ts';
+export {
+  commit, convert, create, info, isLocked, map, rebase, resize,
+  type Convert, type ImageAt, type Info, type MapEntry,
+} from './qemu_img.ts';
+export { assertSafe, UnsafeImage, type SafetyLimits } from './safety.ts';
