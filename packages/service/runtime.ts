@@ -63,7 +63,7 @@ export async function openRuntime(o: RuntimeOptions): Promise<Runtime> {
   const enforcer = (service: ServiceName): Promise<Enforcer> => {
     let made = enforcers.get(service);
     if (!made) {
-      made = Enforcer.open({ service: service === 'operations' ? 'compute' : service, overrideDir: settings.policyDir, log });
+      made = Enforcer.open({ service, overrideDir: settings.policyDir, log });
       enforcers.set(service, made);
     }
     return made;

@@ -45,7 +45,7 @@ export async function testRuntime(overrides: Record<string, string> = {}): Promi
   const listener = createListener(url, log, 'test');
   const registered: Pick<Work, 'plans' | 'deps'>[] = [];
   const known: AnyPlan[] = [];
-  const enforcer = (service: ServiceName) => Enforcer.open({ service: service === 'operations' ? 'compute' : service, log });
+  const enforcer = (service: ServiceName) => Enforcer.open({ service, log });
   const rt: Runtime = {
     settings, databaseUrl: url, db, listener, bell: noBell, tasks: new Tasks(noBell), log, clock: Date.now, enforcer,
     async gate(service): Promise<Gate> {
