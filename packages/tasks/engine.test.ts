@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod';
 import { heldByTasks, usageTrigger } from '../../migrations/support.ts';
 import { freshDatabase } from '../../test/harness/database.ts';
+import { provePlan } from './testing.ts';
 import { Killed, noBell, planFor, plans, Runner, Tasks, type Faults, type TaskRow } from './index.ts';
 
 const Box: Resource<'creating' | 'available' | 'deleting' | 'error'> = {
@@ -62,7 +63,10 @@ beforeAll(async () => {
   await usageTrigger(db, { table: 'boxes', service: 'boxes', counts: { "'boxes'": '1', "'room'": 'r.size' }, when: `r.status <> 'error'` });
 });
 afterAll(async () => { await listener.close(); await db.destroy(); });
-beforeEach(() => { deps = { store: new Set(), trouble: {}, calls: [] }; });
+beforeEach(async () => {
+  await transaction(db, async trx => { await trx('boxes').delete(); await trx('tasks').delete(); });
+  deps = { store: new Set(), trouble: {}, calls: [] };
+});
 
 test('a task runs its steps and settles its resource', async () => {
   const { id, task } = await start();
@@ -230,4 +234,16 @@ test('usage follows the rows', async () => {
   expect(await used()).toEqual({ boxes: 0, room: 0 });
   await expect(transaction(db, async trx => { await trx('boxes').insert({ id: newId(), status: 'available', project_id: 'q' }); throw new Error('no'); })).rejects.toThrow('no');
   expect(await used()).toEqual({ boxes: 0, room: 0 });
+});
+
+provePlan({
+  plan: create, db: () => db, tasks: () => tasks, runner: faults => worker('prover', faults),
+  start: async () => {
+    const { id, task } = await start();
+    return {
+      taskId: task,
+      done: async () => { expect(await box(id)).toMatchObject({ status: 'available', task_id: null }); expect(deps.store.has(id)).toBe(true); },
+      clean: async () => { expect(await box(id)).toMatchObject({ status: 'error', task_id: null }); expect(deps.store.has(id)).toBe(false); },
+    };
+  },
 });
