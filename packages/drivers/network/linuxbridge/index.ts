@@ -1,0 +1,2 @@
+export { linuxBridge } from './driver.ts';
+export { linuxBridgeDefaults, type LinuxBridgeSettings } from './settings.ts';

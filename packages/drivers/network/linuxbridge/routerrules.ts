@@ -1,0 +1,63 @@
+import type { RouterSpec } from '../contract.ts';
+
+/**
+ * The whole rule set of a router's namespace; loading it replaces the one before in one step.
+ *
+ * A connection that was translated for a floating IP is let through only as long as that floating IP still belongs to the
+ * fixed address: taking it away cuts running connections, and the next owner never gets a packet of theirs.
+ *
+ * @param gateway name of the external device, if there is a gateway
+ * @param leg name of the device of an interface's port
+ * @param hostIps the host's addresses on the external network
+ */
+export function routerRules(spec: RouterSpec, gateway: string | undefined, leg: (portId: string) => string, hostIps: readonly string[]): string {
+  const floating = gateway === undefined ? [] : spec.floatingIps;
+  const own = spec.gateway?.fixedIps ?? [];
+  const legs = [...new Set(spec.interfaces.map(i => leg(i.portId)))];
+  const open = [...new Set(spec.interfaces.filter(i => i.hostAccess).map(i => leg(i.portId)))];
+  const snat = own[0]?.ip;
+  const table = 'table inet router';
+  const outward = gateway === undefined ? [] : [
+    `oifname "${gateway}" snat ip to ip saddr map @to_floating`,
+    ...(snat !== undefined && spec.gateway?.enableSnat ? [`oifname "${gateway}" meta nfproto ipv4 snat ip to ${snat}`] : []),
+    // A guest that asks another one of this router by its floating IP: the answer has to come back through the router.
+    'oifname @legs iifname @legs ct status dnat snat ip to ip saddr map @to_floating',
+    ...(snat !== undefined ? [`oifname @legs iifname @legs ct status dnat meta nfproto ipv4 snat ip to ${snat}`] : []),
+  ];
+  const inward = gateway === undefined ? [] : [
+    `iifname @legs oifname "${gateway}" accept`,
+    `iifname "${gateway}" ct status dnat accept`,
+    ...(open.length > 0 && hostIps.length > 0 ? [`iifname "${gateway}" oifname ${set(open.map(quoted))} ip saddr ${set(hostIps)} accept`] : []),
+    // Without SNAT the router is a plain router: its networks are meant to be reached from outside.
+    ...(spec.gateway?.enableSnat === false ? [`iifname "${gateway}" oifname @legs accept`] : []),
+  ];
+  return [
+    'flush ruleset',
+    `add ${table}`,
+    ...named('set', 'legs', 'ifname', legs.map(quoted)),
+    ...named('map', 'to_fixed', 'ipv4_addr : ipv4_addr', floating.map(f => `${f.floatingIp} : ${f.fixedIp}`)),
+    ...named('map', 'to_floating', 'ipv4_addr : ipv4_addr', floating.map(f => `${f.fixedIp} : ${f.floatingIp}`)),
+    ...named('set', 'pairs', 'ipv4_addr . ipv4_addr', floating.map(f => `${f.floatingIp} . ${f.fixedIp}`)),
+    ...named('set', 'own', 'ipv4_addr', own.map(f => f.ip)),
+    ...chain('arriving', 'type nat hook prerouting priority -100; policy accept;', floating.length > 0 ? ['dnat ip to ip daddr map @to_fixed'] : []),
+    ...chain('leaving', 'type nat hook postrouting priority 100; policy accept;', outward),
+    ...chain('forwarded', 'type filter hook forward priority 0; policy drop;', [
+      'ct status dnat ct original ip daddr . ct reply ip saddr != @pairs drop',
+      'ct status snat ct reply ip daddr != @own ct reply ip daddr . ct original ip saddr != @pairs drop',
+      'ct state established,related accept',
+      'iifname @legs oifname @legs accept',
+      ...inward,
+    ]),
+  ].join('\n') + '\n';
+
+  function named(kind: 'set' | 'map', name: string, type: string, elements: readonly string[]): string[] {
+    const head = `add ${kind} inet router ${name} { type ${type}; }`;
+    return elements.length === 0 ? [head] : [head, `add element inet router ${name} ${set([...new Set(elements)])}`];
+  }
+  function chain(name: string, hook: string, rules: readonly string[]): string[] {
+    return [`add chain inet router ${name} { ${hook} }`, ...rules.map(r => `add rule inet router ${name} ${r}`)];
+  }
+}
+
+const set = (elements: readonly string[]) => `{ ${elements.join(', ')} }`;
+const quoted = (device: string) => `"${device}"`;

@@ -1,0 +1,155 @@
+import ipaddr from 'ipaddr.js';
+import { DriverError, Unsupported } from '../errors.ts';
+import type { GroupMembers, MetadataTarget, NetworkSpec, PortSecurity, Route, RouterSpec, SecurityRule } from './contract.ts';
+
+/*
+ * What a spec may hold. Drivers write these values into rule sets, configuration files and command lines, and some of
+ * them (host names, DHCP options, routes, address pairs) come from users: everything is checked before anything is written.
+ */
+
+const ID = /^[0-9a-fA-F][0-9a-fA-F-]{0,62}[0-9a-fA-F]$/;
+const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i;
+const HOSTNAME = /^[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?$/i;
+const DHCP_OPTION = /^([a-z][a-z0-9-]{0,62}|\d{1,3})$/i;
+/** Printable ASCII without what quotes, escapes or begins a comment in a configuration file. */
+const DHCP_VALUE = /^(?!.*["\\#])[\x20-\x7e]{1,512}$/;
+const HEADER_NAME = /^[A-Za-z0-9-]{1,64}$/;
+const HEADER_VALUE = /^[A-Za-z0-9._~:/+=-]{1,512}$/;
+const SOCKET_PATH = /^\/[A-Za-z0-9._/+@-]{1,106}$/;
+
+const refuse = (what: string, value: unknown): never => {
+  throw new DriverError('invalid', `${what} is not valid.`, { detail: String(value).slice(0, 200) });
+};
+
+export function checkId(value: string, what = 'An id'): string {
+  return ID.test(value) ? value : refuse(what, value);
+}
+
+/** An IPv4 address. An IPv6 one is `unsupported`: guests have no IPv6 addresses here yet. */
+export function checkIp(value: string, what: string): string {
+  if (ipaddr.IPv6.isValid(value)) throw new Unsupported('network', `IPv6 addresses (${what})`);
+  return ipaddr.IPv4.isValidFourPartDecimal(value) ? value : refuse(what, value);
+}
+
+export function checkCidr(value: string, what: string): string {
+  const [ip = '', length = '', ...rest] = value.split('/');
+  if (rest.length > 0 || !/^\d{1,3}$/.test(length)) refuse(what, value);
+  checkIp(ip, what);
+  return Number(length) <= 32 ? value : refuse(what, value);
+}
+
+/** An address or CIDR of either family, for rules. */
+export function checkNet(value: string, what: string): string {
+  const cidr = value.includes('/') ? value : `${value}/${value.includes(':') ? 128 : 32}`;
+  return /^[0-9a-fA-F:./]+$/.test(value) && ipaddr.isValidCIDR(cidr) && !value.includes('%') ? value : refuse(what, value);
+}
+
+function checkMac(value: string, what: string): void {
+  if (!MAC.test(value) || /^[0-9a-f][13579bdf]/i.test(value)) refuse(what, value);
+}
+
+function checkRoutes(routes: readonly Route[]): void {
+  for (const r of routes) {
+    checkCidr(r.destination, "A route's destination");
+    checkIp(r.nexthop, "A route's next hop");
+  }
+}
+
+export function checkNetwork(spec: NetworkSpec): void {
+  checkId(spec.id, 'The network id');
+  // 68 is the smallest MTU of IPv4, 65535 the largest of a bridge.
+  if (!Number.isInteger(spec.mtu) || spec.mtu < 68 || spec.mtu > 65535) refuse('The MTU', spec.mtu);
+  for (const s of spec.subnets) {
+    checkId(s.id, 'A subnet id');
+    checkCidr(s.cidr, "A subnet's CIDR");
+    if (s.gatewayIp !== null) checkIp(s.gatewayIp, "A subnet's gateway");
+    if (s.dhcpIp !== null) checkIp(s.dhcpIp, "A DHCP server's address");
+    for (const ns of s.dnsNameservers) checkIp(ns, 'A DNS server');
+    checkRoutes(s.hostRoutes);
+  }
+  for (const p of spec.ports) {
+    checkId(p.id, 'A port id');
+    checkMac(p.mac, 'A MAC address');
+    for (const f of p.fixedIps) {
+      checkId(f.subnetId, 'A subnet id');
+      checkIp(f.ip, 'A fixed address');
+    }
+    if (p.hostname !== null && !HOSTNAME.test(p.hostname)) refuse('A host name', p.hostname);
+    for (const o of p.dhcpOptions) {
+      if (!DHCP_OPTION.test(o.name) || Number(o.name) > 254) refuse("A DHCP option's name", o.name);
+      if (!DHCP_VALUE.test(o.value)) refuse("A DHCP option's value", o.value);
+    }
+  }
+  if (spec.metadata) checkMetadata(spec.metadata);
+}
+
+function checkMetadata(target: MetadataTarget): void {
+  if ('socketPath' in target) {
+    if (!SOCKET_PATH.test(target.socketPath)) refuse("The metadata service's socket", target.socketPath);
+  } else {
+    const url = URL.canParse(target.url) ? new URL(target.url) : refuse("The metadata service's URL", target.url);
+    if (url.protocol !== 'http:' || url.username || url.search || url.hash || url.pathname !== '/') refuse("The metadata service's URL", target.url);
+  }
+  for (const [name, value] of Object.entries(target.headers ?? {})) {
+    if (!HEADER_NAME.test(name) || !HEADER_VALUE.test(value)) refuse('A header for the metadata service', name);
+  }
+}
+
+export function checkRouter(spec: RouterSpec): void {
+  checkId(spec.id, 'The router id');
+  if (spec.gateway) {
+    checkId(spec.gateway.portId, 'A port id');
+    checkId(spec.gateway.networkId, 'A network id');
+    checkMac(spec.gateway.mac, 'A MAC address');
+    for (const f of spec.gateway.fixedIps) {
+      checkIp(f.ip, "The router's external address");
+      checkCidr(f.cidr, 'An external CIDR');
+      if (f.gatewayIp !== null) checkIp(f.gatewayIp, 'An external gateway');
+    }
+  }
+  for (const i of spec.interfaces) {
+    checkId(i.portId, 'A port id');
+    checkId(i.networkId, 'A network id');
+    checkMac(i.mac, 'A MAC address');
+    checkIp(i.ip, "A router interface's address");
+    checkCidr(i.cidr, "A router interface's CIDR");
+  }
+  checkRoutes(spec.routes);
+  for (const f of spec.floatingIps) {
+    checkIp(f.floatingIp, 'A floating address');
+    checkIp(f.fixedIp, 'A fixed address');
+  }
+}
+
+export function checkPort(port: PortSecurity): void {
+  checkId(port.portId, 'The port id');
+  checkId(port.networkId, 'The network id');
+  checkMac(port.mac, 'A MAC address');
+  for (const ip of port.fixedIps) checkIp(ip, 'A fixed address');
+  for (const pair of port.allowedAddressPairs) {
+    checkMac(pair.mac, "An address pair's MAC");
+    checkNet(pair.cidr, "An address pair's address");
+  }
+  port.rules.forEach(checkRule);
+}
+
+function checkRule(rule: SecurityRule): void {
+  const within = (n: number | null, max: number) => n === null || (Number.isInteger(n) && n >= 0 && n <= max);
+  if (rule.direction !== 'ingress' && rule.direction !== 'egress') refuse("A rule's direction", rule.direction);
+  if (rule.ethertype !== 'IPv4' && rule.ethertype !== 'IPv6') refuse("A rule's ethertype", rule.ethertype);
+  if (!within(rule.protocol, 255)) refuse("A rule's protocol", rule.protocol);
+  if (!within(rule.portMin, 65535) || !within(rule.portMax, 65535)) refuse("A rule's ports", `${rule.portMin}-${rule.portMax}`);
+  if (rule.remote === null) return;
+  if ('groupId' in rule.remote) checkId(rule.remote.groupId, 'A group id');
+  else {
+    checkNet(rule.remote.cidr, "A rule's remote prefix");
+    if (rule.remote.cidr.includes(':') !== (rule.ethertype === 'IPv6')) refuse("A rule's remote prefix", rule.remote.cidr);
+  }
+}
+
+export function checkGroups(groups: readonly GroupMembers[]): void {
+  for (const g of groups) {
+    checkId(g.id, 'A group id');
+    for (const m of g.members) checkNet(m, "A group's member");
+  }
+}
