@@ -1,0 +1,12 @@
+/**
+ * The volume service (Cinder 3.0 to 3.71) and what other services may do with volumes.
+ *
+ * Compute, in its own transaction: `volumes.find`, `volumes.reserve`, `volumes.createFor`, `volumes.complete`, `volumes.beginDetach`, `volumes.rollDetach`,
+ * `volumes.release`, `volumes.deleteFor`, `volumes.snapshotForImage`, `volumes.attachmentsOf`, `volumes.at` (see for_compute.ts).
+ *
+ * Compute, in the steps of its plans, as children on the volume's backend:
+ *   const { connect } = await t.child(connectPlan, { attachmentId, connector: { host } }, at);     // ConnectionInfo, also for a volume that is still being created
+ *   await t.child(disconnectPlan, { attachmentId }, at);                                            // nothing connected is success
+ * `at` comes from `reserve`, `beginDetach` or `volumes.at(trx, volumeId)`.
+ */
+export type { AttachmentFacts, At, By, CreateForServer, ReserveOptions, VolumeFacts, VolumesForCompute, Who } from './for_compute.ts';
