@@ -1,0 +1,59 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Child, Exit, Runner } from '@cumulet/exec';
+import type { Part, Running } from './supervisor.ts';
+
+export interface ProgramOptions {
+  readonly name: string;
+  /** Asked at each start, so that what it needs can be prepared. */
+  command(): Promise<readonly [program: string, ...args: string[]]>;
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly stopSignal: NodeJS.Signals;
+  readonly graceMs: number;
+  /** Every line that it writes. */
+  onLine(line: string): void;
+  /** Whether it can be used now; asked every few milliseconds. An error is "not yet". */
+  ready(): Promise<boolean> | boolean;
+  /** How long it may take to be ready. */
+  readonly readyMs: number;
+}
+
+/** A program as a part of the cloud. */
+export function program(runner: Runner, o: ProgramOptions): Part {
+  return {
+    name: o.name,
+    async start(signal, born) {
+      const [file, ...args] = await o.command();
+      let last = '';
+      const child = await runner.spawn(file, args, {
+        env: o.env, cwd: o.cwd, graceMs: o.graceMs,
+        onLine: (line) => {
+          last = line;
+          o.onLine(line);
+        },
+      });
+      born(child.pid);
+      const stop = async () => void (await child.stop(o.stopSignal));
+      try {
+        await untilReady(o, child, signal);
+      } catch (error) {
+        await stop();
+        throw error;
+      }
+      if (!child.running) throw new Error(`${how(await child.exit)}${last ? `: ${last}` : ''}`);
+      return { pid: child.pid, gone: child.exit.then(how), stop } satisfies Running;
+    },
+  };
+}
+
+async function untilReady(o: ProgramOptions, child: Child, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + o.readyMs;
+  while (child.running) {
+    signal.throwIfAborted();
+    if (await Promise.resolve(o.ready()).catch(() => false)) return;
+    if (performance.now() > end) throw new Error(`not ready within ${o.readyMs / 1000} s`);
+    await Promise.race([sleep(20), child.exit]);
+  }
+}
+
+const how = (exit: Exit): string => (exit.signal ? `killed by ${exit.signal}` : `exit code ${exit.exitCode ?? 'unknown'}`);
