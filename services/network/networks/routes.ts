@@ -1,0 +1,70 @@
+import { brokenReference, duplicateOf, transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { BadRequest, Conflict, newId } from '@cumulet/wire';
+import { checkQuota } from '../quotas/quota.ts';
+import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { permitAttributes, projectFor } from '../rest/policy.ts';
+import { applyNetwork } from '../wiring/enqueue.ts';
+import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate, type NetworkRow } from './networks.ts';
+
+const guarded = ['shared', 'router:external', 'is_default', 'provider:network_type', 'provider:physical_network', 'provider:segmentation_id'];
+
+export function networkRoutes(rt: Runtime): Operation[] {
+  const insert = async (trx: Parameters<Parameters<typeof transaction>[1]>[0], ctx: Context, b: NetworkCreate): Promise<string> => {
+    const project = projectFor(ctx, b);
+    permitAttributes(ctx, 'create', 'network', b as Record<string, unknown>, guarded, { project_id: project, tenant_id: project });
+    if (b['provider:network_type'] !== undefined && b['provider:network_type'] !== 'local') throw new BadRequest(`Invalid input for operation: network_type value '${b['provider:network_type']}' not supported.`);
+    const id = newId();
+    await trx('networks').insert({ id, project_id: project, mtu: rt.settings.network.mtu, tags: b.tags ?? [], ...networkColumns(b) });
+    await checkQuota(trx, project, ['network']);
+    return id;
+  };
+  return [
+    operation({ id: 'networks.list', summary: 'List networks', method: 'GET', path: '/networks', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Networks, rt.settings.http.maxLimit) }),
+    operation({
+      id: 'networks.show', summary: 'Show a network', method: 'GET', path: '/networks/:id', policy: { anyone: 'hidden networks are not found' }, query: AnyQuery,
+      handler: async ctx => ({ network: pick(Networks.view(await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+    }),
+    operation({
+      id: 'networks.create', summary: 'Create networks', method: 'POST', path: '/networks', policy: 'create_network', permit: 'object', body: CreateNetworks, status: 201,
+      handler: async ctx => {
+        const bulk = 'networks' in ctx.body;
+        const bodies = 'networks' in ctx.body ? ctx.body.networks : [ctx.body.network];
+        const rows: NetworkRow[] = await transaction(rt.db, async trx => {
+          const ids: string[] = [];
+          for (const b of bodies) ids.push(await insert(trx, ctx as Context, b));
+          return await Networks.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as NetworkRow[];
+        }).catch((error: unknown) => { throw duplicateOf(error) === 'networks_default' ? new Conflict('A default external network already exists.', { kind: 'DefaultExternalNetworkExists' }) : error; });
+        return bulk ? { networks: rows.map(Networks.view) } : { network: Networks.view(rows[0] as NetworkRow) };
+      },
+    }),
+    operation({
+      id: 'networks.update', summary: 'Update a network', method: 'PUT', path: '/networks/:id', policy: 'update_network', permit: 'object', body: UpdateNetwork,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '');
+        permitAttributes(ctx as Context, 'update', 'network', ctx.body.network as Record<string, unknown>, guarded, Networks.target(row));
+        return transaction(rt.db, async trx => {
+          await trx('networks').where({ id: row.id }).update({ ...networkColumns(ctx.body.network), ...touched(trx) });
+          await applyNetwork(rt.tasks, trx, row.id);
+          return { network: Networks.view(await Networks.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as NetworkRow) };
+        });
+      },
+    }),
+    operation({
+      id: 'networks.delete', summary: 'Delete a network', method: 'DELETE', path: '/networks/:id', policy: 'delete_network', permit: 'object', status: 204,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '');
+        ctx.permit(Networks.target(row));
+        const inUse = () => new Conflict(`Unable to complete operation on network ${row.id}. There are one or more ports still in use on the network.`, { kind: 'NetworkInUse' });
+        await transaction(rt.db, async trx => {
+          await applyNetwork(rt.tasks, trx, row.id);
+          // The network's own DHCP port goes with it; any other holds it.
+          await trx('ports').where({ network_id: row.id, device_owner: 'network:dhcp' }).delete();
+          await trx('networks').where({ id: row.id }).delete();
+        }).catch((error: unknown) => { throw brokenReference(error) === undefined ? error : inUse(); });
+        return new Reply(204);
+      },
+    }),
+  ];
+}

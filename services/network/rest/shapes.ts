@@ -1,0 +1,16 @@
+import { parseBool } from '@cumulet/wire';
+import { z } from 'zod';
+
+/** Neutron converts where others refuse: `"true"`, `1` and `True` are booleans to it. */
+export const flag = z.preprocess(v => parseBool(v) ?? v, z.boolean());
+export const name = z.string().max(255);
+export const projectId = z.string().max(255);
+export const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i);
+export const integer = z.preprocess(v => (typeof v === 'string' && /^-?\d+$/.test(v) ? Number(v) : v), z.int());
+const octet = '(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)';
+export const ipv4 = z.string().regex(new RegExp(`^${octet}(?:\\.${octet}){3}$`));
+export const cidr4 = z.string().regex(new RegExp(`^${octet}(?:\\.${octet}){3}/(?:3[0-2]|[12]?\\d)$`));
+export const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i).transform(m => m.toLowerCase());
+export const tag = z.string().min(1).max(60).regex(/^[^,/]*$/);
+export const named = { name: name.optional(), description: name.optional() };
+export const owned = { project_id: projectId.optional(), tenant_id: projectId.optional() };

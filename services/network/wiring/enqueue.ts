@@ -1,0 +1,31 @@
+import type { Trx } from '@cumulet/db';
+import type { Tasks } from '@cumulet/tasks';
+import { networkApplyPlan, routerApplyPlan, securityApplyPlan } from './tasks.ts';
+
+/** Hosts on which something of a network is plugged: guests, routers. */
+export async function hostsOf(trx: Trx, networkId: string): Promise<string[]> {
+  const rows: { binding_host: string }[] = await trx('ports').where({ network_id: networkId }).whereNot({ binding_host: '' }).distinct('binding_host');
+  return rows.map(r => r.binding_host);
+}
+
+/** Asks each host that has the network to make its bridge, DHCP and metadata as the rows now say. */
+export async function applyNetwork(tasks: Tasks, trx: Trx, networkId: string): Promise<void> {
+  for (const host of await hostsOf(trx, networkId)) await tasks.enqueue(trx, networkApplyPlan, { networkId }, { queue: `host/${host}`, lane: `network/${networkId}@${host}`, resource: { type: 'network', id: networkId } });
+}
+export async function applyRouter(tasks: Tasks, trx: Trx, routerId: string, host: string): Promise<void> {
+  if (host !== '') await tasks.enqueue(trx, routerApplyPlan, { routerId }, { queue: `host/${host}`, lane: `router/${routerId}`, resource: { type: 'router', id: routerId } });
+}
+/** The filters of every bound port that is in one of the groups, or that has a rule which names one as its remote group. */
+export async function applySecurity(tasks: Tasks, trx: Trx, groupIds: readonly string[], portIds: readonly string[] = []): Promise<void> {
+  const { rows } = await trx.raw(`select p.binding_host as host, array_agg(distinct p.id::text) as ports from ports p where p.binding_host <> '' and (p.id = any(?::uuid[]) or exists (
+      select 1 from port_security_groups g left join security_group_rules r on r.security_group_id = g.security_group_id
+      where g.port_id = p.id and (g.security_group_id = any(?::uuid[]) or r.remote_group_id = any(?::uuid[])))) group by 1`, [[...portIds], [...groupIds], [...groupIds]]);
+  for (const { host, ports } of rows as { host: string; ports: string[] }[]) {
+    await tasks.enqueue(trx, securityApplyPlan, { portIds: ports }, { queue: `host/${host}`, lane: `security@${host}`, resource: { type: 'security_group', id: groupIds[0] ?? ports[0] ?? host } });
+  }
+}
+/** The host that carries a new router: the least laden worker with the network role; '' while there is none. */
+export async function routerHost(trx: Trx): Promise<string> {
+  const { rows } = await trx.raw(`select w.host from workers w where w.seen_at > now() - interval '60 seconds' and jsonb_exists(w.facts, 'network') order by (select count(*) from routers r where r.host = w.host), w.host limit 1`);
+  return (rows[0] as { host: string } | undefined)?.host ?? '';
+}

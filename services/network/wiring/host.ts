@@ -1,0 +1,60 @@
+import type { Call } from '@cumulet/drivers';
+import type { PortPlace } from '@cumulet/drivers/network';
+import { groupMembers, networkSpec, portSecurity, routerSpec } from './specs.ts';
+import type { NetworkDeps } from './tasks.ts';
+
+/** The network as it shall be on this host; gone when its row is, or when nothing of it is here any more. */
+export async function applyNetworkHere(deps: NetworkDeps, call: Call, networkId: string): Promise<void> {
+  const spec = await networkSpec(deps.db, networkId, deps.metadataSocket);
+  if (spec) await deps.driver.applyNetwork(call, spec);
+  else await deps.driver.removeNetwork(call, networkId);
+}
+
+export async function applyRouterHere(deps: NetworkDeps, call: Call, routerId: string): Promise<void> {
+  const spec = await routerSpec(deps.db, routerId, deps.hostAccess);
+  if (!spec) return deps.driver.removeRouter(call, routerId);
+  for (const networkId of new Set([...spec.interfaces.map(i => i.networkId), ...(spec.gateway ? [spec.gateway.networkId] : [])])) await applyNetworkHere(deps, call, networkId);
+  await deps.driver.applyRouter(call, spec);
+  await deps.db('ports').where({ device_id: routerId }).whereLike('device_owner', 'network:router%').update({ status: 'ACTIVE' });
+  await deps.db('floating_ips').where({ router_id: routerId }).whereNotNull('port_id').update({ status: 'ACTIVE' });
+}
+
+export async function secureHere(deps: NetworkDeps, call: Call, portIds: readonly string[]): Promise<void> {
+  const ports = await portSecurity(deps.db, portIds, deps.host);
+  if (ports.length > 0) await deps.driver.applySecurity(call, ports, await groupMembers(deps.db, ports));
+}
+
+/** Before a guest starts: its networks, and the filter of each of its ports. Says where each has to be plugged. Repeats safely. */
+export async function plugPorts(deps: NetworkDeps, call: Call, portIds: readonly string[]): Promise<Map<string, PortPlace>> {
+  const places = new Map<string, PortPlace>();
+  const ports = await portSecurity(deps.db, portIds, undefined);
+  for (const networkId of new Set(ports.map(p => p.networkId))) await applyNetworkHere(deps, call, networkId);
+  const groups = await groupMembers(deps.db, ports);
+  for (const port of ports) places.set(port.portId, await deps.driver.plugPort(call, port, groups));
+  await deps.db('ports').whereIn('id', [...portIds]).update({ status: 'ACTIVE', updated_at: deps.db.fn.now() });
+  // Others' filters may name the groups of these ports.
+  const touched = groups.map(g => g.id);
+  if (touched.length > 0) await deps.driver.applySecurity(call, [], groups);
+  return places;
+}
+
+/** After a guest is gone, or its port has left it. */
+export async function unplugPorts(deps: NetworkDeps, call: Call, portIds: readonly string[]): Promise<void> {
+  for (const id of portIds) await deps.driver.unplugPort(call, id);
+  await deps.db('ports').whereIn('id', [...portIds]).update({ status: 'DOWN', updated_at: deps.db.fn.now() });
+}
+
+/** At the start of a worker: everything that belongs on this host, and nothing that does not. */
+export async function restoreHost(deps: NetworkDeps, call: Call): Promise<void> {
+  const here = await deps.driver.list(call);
+  const wanted: { network_id: string }[] = await deps.db('ports').where({ binding_host: deps.host }).distinct('network_id');
+  const networks = new Set(wanted.map(w => w.network_id));
+  const routers: { id: string }[] = await deps.db('routers').where({ host: deps.host }).select('id');
+  const ports: { id: string }[] = await deps.db('ports').where({ binding_host: deps.host }).select('id');
+  const known = new Set(ports.map(p => p.id));
+  for (const port of here.ports) if (!known.has(port.id)) await deps.driver.unplugPort(call, port.id);
+  for (const router of here.routers) if (!routers.some(r => r.id === router.id)) await deps.driver.removeRouter(call, router.id);
+  for (const id of networks) await applyNetworkHere(deps, call, id);
+  for (const router of routers) await applyRouterHere(deps, call, router.id);
+  for (const network of here.networks) if (!networks.has(network.id)) await deps.driver.removeNetwork(call, network.id).catch((error: unknown) => call.log.warn({ err: error, network: network.id }, 'a network that nobody needs here could not be removed'));
+}
