@@ -1,4 +1,5 @@
 import type { Db } from '@cumulet/db';
+import type { Knex } from 'knex';
 import type { TaskRow } from './tasks.ts';
 
 /** True of a task that may be taken: alive, due, owned by nobody who still shows signs of life, first in its lane. `t` is the tasks row. */
@@ -17,4 +18,11 @@ export async function claim(db: Db, id: string, owner: string, leaseSeconds: num
 export async function dueTasks(db: Db, queues: readonly string[], limit: number): Promise<string[]> {
   const { rows } = await db.raw(`select t.id from tasks t where t.queue = any(?) and ${due} order by t.run_after limit ?`, [[...queues], limit]);
   return rows.map((r: { id: string }) => r.id);
+}
+
+/** After a task's end: the parent that waited for it and the next one in its lane. */
+export async function wakened(trx: Knex.Transaction, row: TaskRow): Promise<{ queue: string; id: string; fence: number }[]> {
+  const parents = row.parent_id === null ? [] : await trx('tasks').where({ id: row.parent_id, state: 'parked' }).update({ state: 'queued', run_after: trx.fn.now() }).returning(['id', 'queue', 'fence']);
+  const next = await trx('tasks').where({ lane: row.lane, live: true }).whereNot({ id: row.id }).orderBy('seq').first('id', 'queue', 'fence');
+  return [...parents, ...(next ? [next] : [])];
 }

@@ -1,6 +1,6 @@
 import { transaction } from '@cumulet/db';
-import type { Knex } from 'knex';
 import { childOf } from './children.ts';
+import { wakened } from './claim.ts';
 import { Cancelled, isTransient, LostLease, Parked, publicMessage, ShuttingDown, TimedOut } from './errors.ts';
 import type { AnyPlan, ChildOptions, Outcome, Run, Startable, TaskError } from './plan.ts';
 import type { RunnerOptions } from './runner.ts';
@@ -225,11 +225,4 @@ export class Execution {
     }
     return due;
   }
-}
-
-/** The parent that waited for this task and the next one in its lane. */
-async function wakened(trx: Knex.Transaction, row: TaskRow): Promise<{ queue: string; id: string; fence: number }[]> {
-  const parents = row.parent_id === null ? [] : await trx('tasks').where({ id: row.parent_id, state: 'parked' }).update({ state: 'queued', run_after: trx.fn.now() }).returning(['id', 'queue', 'fence']);
-  const next = await trx('tasks').where({ lane: row.lane, live: true }).whereNot({ id: row.id }).orderBy('seq').first('id', 'queue', 'fence');
-  return [...parents, ...(next ? [next] : [])];
 }
