@@ -157,9 +157,11 @@ class RequestContext implements Context {
   stream(): Readable { return this.request.body instanceof Readable ? this.request.body : Readable.from([]); }
   allows(rule: string, target: Target = ownTarget(this.caller)): boolean { return this.#spec.gate.allows(rule, this.caller, target); }
   require(rule: string, target?: Target): void { if (!this.allows(rule, target)) throw new Forbidden(this.#spec.dress.forbidden(rule)); }
-  permit(target?: Target): void {
+  permit(target?: Target, instead?: string): void {
     this.asked = true;
-    if (typeof this.#op.policy === 'string') this.require(this.#op.policy, target);
+    if (instead !== undefined && !this.#op.otherPolicies?.includes(instead)) throw new Error(`operation ${this.#op.id} does not name ${instead} among its policies`);
+    const rule = instead ?? this.#op.policy;
+    if (typeof rule === 'string') this.require(rule, target);
   }
 }
 const ownTarget = (caller: Context['caller']): Target => ({ project_id: caller.projectId, user_id: caller.userId, domain_id: caller.domainId });

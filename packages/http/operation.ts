@@ -32,8 +32,8 @@ export interface Context<B = unknown, Q = unknown> {
   readonly signal: AbortSignal;
   /** The body as a stream, for operations with `upload`. */
   stream(): Readable;
-  /** Asks the operation's own rule about an object (default: about the caller's own project); throws the service's 403. */
-  permit(target?: Target): void;
+  /** Asks the operation's own rule about an object (default: about the caller's own project), or `instead` one of its `otherPolicies`; throws the service's 403. */
+  permit(target?: Target, instead?: string): void;
   /** Asks any rule. */
   allows(rule: string, target?: Target): boolean;
   /** Like `permit`, for a further rule. */
@@ -73,6 +73,8 @@ export interface OperationSpec<B extends z.ZodType, Q extends z.ZodType> {
    * `object`: the handler must call `permit(row)` once it has found the row; one that does not is answered with a 500 and logged.
    */
   readonly permit?: 'caller' | 'object';
+  /** Rules of which the handler asks one in place of `policy`, where upstream picks the rule by what it finds (a domain's role, a HEAD). */
+  readonly otherPolicies?: readonly string[];
   readonly body?: Shape<B>;
   /** The body is a stream of one of these media types and is not read by `http`. */
   readonly upload?: readonly string[];
