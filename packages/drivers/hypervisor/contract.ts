@@ -176,8 +176,8 @@ export interface Snapshot {
 }
 
 export interface Rescue {
-  /** Stops the server and starts it from `disk.rescue`, with the original `disk` second (or in its old place when stable). */
-  start(call: Call, spec: ServerSpec, rescue: RescueSpec): Promise<void>;
+  /** Stops the server (as `powerOff` does) and starts it from `disk.rescue`, with the original `disk` second (or in its old place when stable). */
+  start(call: Call, spec: ServerSpec, rescue: RescueSpec, options?: { timeoutSeconds?: number }): Promise<void>;
   /** Back to the server's own disks, running; the rescue disk is deleted. */
   stop(call: Call, spec: ServerSpec): Promise<void>;
 }

@@ -13,7 +13,8 @@ function check(ok: boolean, message: string, value?: unknown): asserts ok {
   if (!ok) throw new DriverError('invalid', message, { detail: JSON.stringify(value)?.slice(0, 200) });
 }
 
-const path = (value: string): boolean => isAbsolute(value) && !value.includes('\0') && value.length < 4_096;
+// control characters do not survive XML attributes unchanged
+const path = (value: string): boolean => isAbsolute(value) && !/[\x00-\x1f\x7f]/.test(value) && value.length < 4_096;
 
 export function checkSpec(spec: ServerSpec): void {
   checkId(spec.id);

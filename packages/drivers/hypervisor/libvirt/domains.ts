@@ -125,6 +125,14 @@ export class Domains {
     return { active: type === 1 || type === 2, done, total };
   }
 
+  /** How the last job ended; `errmsg` is QEMU's own reason. */
+  async completedJob(domain: DomainHandle): Promise<{ ok: boolean; reason: string }> {
+    const reader = await this.session.call('read finished job', procedure.domainGetJobStats, this.#on(domain).u32(flag.jobStatsCompleted));
+    const type = reader.i32();
+    const values = new Map(reader.array(readTypedParameter));
+    return { ok: type === 3 && values.get('success') !== 0, reason: String(values.get('errmsg') ?? `job type ${type}`) };
+  }
+
   async abortJob(domain: DomainHandle): Promise<void> {
     await this.session.call('abort job', procedure.domainAbortJob, this.#on(domain));
   }

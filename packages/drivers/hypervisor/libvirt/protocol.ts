@@ -45,6 +45,7 @@ export const procedure = {
   domainBlockResize: 251,
   domainShutdownFlags: 258,
   connectListAllDomains: 273,
+  domainGetJobStats: 298,
   domainEventRegister: 316,
   domainFsFreeze: 335,
   domainFsThaw: 336,
@@ -89,7 +90,7 @@ export const flag = {
   blockCopyTransientJob: 4,
   blockJobAbortPivot: 2,
   statsAll: 0,
-  backupReuseExternal: 1,
+  jobStatsCompleted: 1,
 } as const;
 
 /** A domain as the protocol names it: all three travel with each call; the daemon looks it up by UUID. */

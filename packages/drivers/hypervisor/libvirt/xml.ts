@@ -1,0 +1,76 @@
+import { XMLBuilder, XMLParser } from 'fast-xml-parser';
+
+/** Attributes are keys with `@`, text is `#text`, repeated elements are arrays; `undefined` is left out. */
+export type XmlValue = string | number | XmlNode | readonly XmlNode[] | undefined;
+export interface XmlNode {
+  readonly [key: string]: XmlValue;
+}
+
+const builder = new XMLBuilder({
+  ignoreAttributes: false, attributeNamePrefix: '@', textNodeName: '#text', suppressEmptyNode: true, suppressBooleanAttributes: false, processEntities: true,
+});
+
+/** Every value is escaped; characters that XML cannot carry at all (controls, half surrogates) become U+FFFD. */
+export function toXml(node: XmlNode): string {
+  return builder.build(clean(node));
+}
+
+function clean(value: XmlValue): XmlValue {
+  if (typeof value === 'string') return value.toWellFormed().replaceAll(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, '\uFFFD');
+  if (Array.isArray(value)) return value.map((v: XmlNode) => clean(v) as XmlNode);
+  if (typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined).map(([k, v]) => [k, clean(v)]));
+}
+
+/** A parsed element with the few questions that one asks of libvirt's documents. */
+export class Element {
+  readonly #value: unknown;
+  constructor(value: unknown) {
+    this.#value = value;
+  }
+
+  get #object(): Record<string, unknown> {
+    return typeof this.#value === 'object' && this.#value !== null ? (this.#value as Record<string, unknown>) : {};
+  }
+
+  /** The first child of this name along the path; absent children give an empty element. */
+  at(...path: string[]): Element {
+    let current: Element = this;
+    for (const name of path) current = current.all(name)[0] ?? new Element(undefined);
+    return current;
+  }
+
+  all(name: string): Element[] {
+    const value = this.#object[name];
+    if (value === undefined) return [];
+    return (Array.isArray(value) ? value : [value]).map((v) => new Element(v));
+  }
+
+  attribute(name: string): string | undefined {
+    const value = this.#object[`@${name}`];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  get text(): string {
+    const value = typeof this.#value === 'object' ? this.#object['#text'] : this.#value;
+    return typeof value === 'string' ? value : '';
+  }
+
+  get exists(): boolean {
+    return this.#value !== undefined;
+  }
+
+  /** Back to XML under the given name, e.g. to hand a device to `detachDevice` exactly as libvirt shows it. */
+  toXml(name: string): string {
+    return builder.build({ [name]: this.#value });
+  }
+}
+
+const parser = new XMLParser({
+  ignoreAttributes: false, attributeNamePrefix: '@', textNodeName: '#text', parseTagValue: false, parseAttributeValue: false, trimValues: true,
+});
+
+/** The root element of the given name. */
+export function parseXml(xml: string, root: string): Element {
+  return new Element(parser.parse(xml)).at(root);
+}
