@@ -1,1 +1,3 @@
 export type { ImageStore, ResumableUploads, Stored } from './contract.ts';
+export { fakeStore, type FakeStore } from './fake/store.ts';
+export { fileStore, type FileStoreOptions } from './file/store.ts';

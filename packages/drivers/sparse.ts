@@ -1,0 +1,140 @@
+import type { FileHandle } from 'node:fs/promises';
+import { Readable, Writable } from 'node:stream';
+import { DriverError } from './errors.ts';
+import { fromErrno } from './durable.ts';
+
+/** The grain of holes: what file systems and qcow2 allocate at once. */
+const BLOCK = 64 << 10;
+/** Bytes per read of a file. */
+const READ_SIZE = 1 << 20;
+const ZEROS = Buffer.alloc(BLOCK);
+
+const isZero = (bytes: Buffer) => bytes.equals(bytes.length === BLOCK ? ZEROS : ZEROS.subarray(0, bytes.length));
+
+/** Runs of data and of zeros, cut at multiples of BLOCK from the start of the file. */
+export function* runs(chunk: Buffer, offset: number): Generator<{ at: number; bytes: Buffer; zero: boolean }> {
+  let from = 0;
+  let zero: boolean | undefined;
+  for (let at = 0; at < chunk.length;) {
+    const end = Math.min(chunk.length, at + BLOCK - ((offset + at) % BLOCK));
+    const next = isZero(chunk.subarray(at, end));
+    if (zero !== undefined && next !== zero) {
+      yield { at: offset + from, bytes: chunk.subarray(from, at), zero };
+      from = at;
+    }
+    zero = next;
+    at = end;
+  }
+  if (zero !== undefined) yield { at: offset + from, bytes: chunk.subarray(from), zero };
+}
+
+/** Where the bytes of a sparse writer go. */
+export interface Target {
+  write(bytes: Buffer, offset: number): Promise<void>;
+  /** Make the range read as zeros. */
+  zero(offset: number, length: number): Promise<void>;
+  /** To stable storage. `end` is where the last byte went. */
+  finish(end: number): Promise<void>;
+  /** Always the last call. */
+  close(): Promise<void>;
+}
+
+export interface SparseOptions {
+  readonly offset: number;
+  /** Bytes beyond this offset are refused (`invalid`). */
+  readonly limit: number;
+  readonly signal: AbortSignal;
+  /** For the user, when it breaks: "Writing the volume". */
+  readonly what: string;
+  /** Also on failure, after the target is closed: what was written so far stays or is removed. */
+  readonly broken?: (reached: number) => Promise<void>;
+}
+
+/** A Writable that writes data and leaves zeros as holes; `finish` comes when everything is on stable storage. */
+export function sparseWritable(target: Target, options: SparseOptions): Writable {
+  let at = options.offset;
+  let finished = false;
+  const step = (work: () => Promise<void>, done: (error?: Error | null) => void) => {
+    work().then(() => done(), (error: unknown) => done(asError(options.signal.aborted ? options.signal.reason : fromErrno(error, options.what))));
+  };
+  const put = async (chunk: Buffer) => {
+    if (at + chunk.length > options.limit) throw new DriverError('invalid', `${options.what}: there is more data than it can hold.`);
+    for (const run of runs(chunk, at)) await (run.zero ? target.zero(run.at, run.bytes.length) : target.write(run.bytes, run.at));
+    at += chunk.length;
+  };
+  return new Writable({
+    highWaterMark: READ_SIZE,
+    signal: options.signal,
+    write(chunk: Buffer, _encoding, done) {
+      step(() => put(chunk), done);
+    },
+    final(done) {
+      step(async () => {
+        await target.finish(at);
+        finished = true;
+      }, done);
+    },
+    destroy(error, done) {
+      const cause = error && options.signal.aborted ? asError(options.signal.reason) : error;
+      target.close().then(() => (finished ? undefined : options.broken?.(at))).then(() => done(cause), (failure: unknown) => done(cause ?? asError(failure)));
+    },
+  });
+}
+
+/** A file that is new and empty, or (`fresh: false`) one whose zeros have to be looked for before they are written. */
+export function fileTarget(file: FileHandle, options: { readonly fresh: boolean }): Target {
+  const scratch = Buffer.alloc(options.fresh ? 0 : BLOCK);
+  return {
+    async write(bytes, offset) {
+      for (let done = 0; done < bytes.length;) done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+    },
+    async zero(offset, length) {
+      if (options.fresh) return;
+      for (let done = 0; done < length;) {
+        const { bytesRead } = await file.read(scratch, 0, Math.min(BLOCK, length - done), offset + done);
+        if (bytesRead === 0) return;
+        if (!isZero(scratch.subarray(0, bytesRead))) await this.write(ZEROS.subarray(0, bytesRead), offset + done);
+        done += bytesRead;
+      }
+    },
+    async finish(end) {
+      if ((await file.stat()).size < end) await file.truncate(end);
+      await file.sync();
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Bytes `[offset, offset + length)` of an open file, which the stream closes. A file shorter than that is an error, never a short read. */
+export function fileReadable(file: FileHandle, range: { readonly offset: number; readonly length: number }, signal: AbortSignal, what: string): Readable {
+  let at = range.offset;
+  const end = range.offset + range.length;
+  return new Readable({
+    highWaterMark: READ_SIZE,
+    signal,
+    read() {
+      if (at >= end) return void this.push(null);
+      const buffer = Buffer.allocUnsafe(Math.min(READ_SIZE, end - at));
+      file.read(buffer, 0, buffer.length, at).then(({ bytesRead }) => {
+        if (bytesRead === 0) return void this.destroy(new DriverError('broken', `${what}: it is shorter than it should be.`));
+        at += bytesRead;
+        this.push(bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead));
+      }, (error: unknown) => this.destroy(asError(fromErrno(error, what))));
+    },
+    destroy(error, done) {
+      const cause = error && signal.aborted ? asError(signal.reason) : error;
+      file.close().then(() => done(cause), (failure: unknown) => done(cause ?? asError(failure)));
+    },
+  });
+}
+
+/** Checks a range against a size; `length` defaults to the rest. */
+export function rangeOf(range: { readonly offset?: number; readonly length?: number } | undefined, size: number): { offset: number; length: number } {
+  const offset = range?.offset ?? 0;
+  const length = range?.length ?? size - offset;
+  const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!whole || offset + length > size) throw new DriverError('invalid', 'The range is outside of the object.', { detail: `${offset}+${length} of ${size}` });
+  return { offset, length };
+}
+
+const asError = (value: unknown): Error => (value instanceof Error ? value : new Error(String(value)));
