@@ -25,6 +25,8 @@ export interface Station {
 }
 
 export interface Guest extends Station {
+  /** Name of the network namespace that plays the guest. */
+  readonly space: string;
   /** Ask for an address; returns what the DHCP client was told, or undefined. */
   dhcp(): Promise<Record<string, string> | undefined>;
   /** Take an address without asking. */
@@ -243,7 +245,7 @@ function trafficConformance(get: () => Scene): void {
     const [told, toldB] = [await a.dhcp(), await b.dhcp()];
     expect(told).toMatchObject({ ip: '10.66.0.11', mask: '24', router: '10.66.0.1', dns: '10.66.0.53', mtu: '1442', hostname: 'host-11' });
     expect(told?.['staticroutes']).toBe('169.254.169.254/32 10.66.0.2 10.99.0.0/16 10.66.0.7 0.0.0.0/0 10.66.0.1');
-    expect(toldB).toMatchObject({ ip: '10.66.0.12', boot_file: 'pxelinux.0' });
+    expect(toldB).toMatchObject({ ip: '10.66.0.12', bootfile: 'pxelinux.0' });
   });
 
   traffic('a port that the network does not know gets no address', async () => {

@@ -31,6 +31,16 @@ export class Host {
     }
   }
 
+  /** Start a program that ends by itself a little later and whose outcome matters to nobody. */
+  async leave(call: Call, program: string, args: readonly string[]): Promise<void> {
+    try {
+      await this.#runner.spawn(program, args, { onLine: line => call.log.debug({ program, line }, 'A program that was left said') });
+    } catch (error) {
+      if (!(error instanceof ProgramMissing)) throw error;
+      call.log.debug({ program }, 'A program that would be good to have is not installed');
+    }
+  }
+
   /** Run lines of `ip` commands in order, all or up to the first that fails. */
   async ip(call: Call, lines: readonly string[], space?: string): Promise<void> {
     if (lines.length === 0) return;

@@ -140,14 +140,7 @@ export class Routers {
     if (device === undefined || gatewayBridge === undefined) return;
     const fresh = [...added].filter(([leg]) => leg.inner === device).flatMap(([, ips]) => ips.map(ip => ip.split('/')[0] as string));
     await this.#host.ip(call, fresh.map(ip => `neigh flush to ${ip} dev ${gatewayBridge}`));
-    await Promise.all(fresh.map(async ip => {
-      try {
-        await this.#host.run(call, 'ip', ['netns', 'exec', space, 'arping', '-U', '-q', '-c', '1', '-w', '1', '-I', device, '-s', ip, ip], { okExitCodes: [1], timeoutMs: 5_000 });
-      } catch (error) {
-        if (!(error instanceof DriverError)) throw error;
-        call.log.debug({ routerId: spec.id, ip, detail: error.detail }, 'An address could not be announced; neighbours find it by themselves');
-      }
-    }));
+    for (const ip of fresh) await this.#host.leave(call, 'ip', ['netns', 'exec', space, 'arping', '-U', '-q', '-c', '1', '-I', device, '-s', ip, ip]);
   }
 }
 
