@@ -15,7 +15,7 @@ export const run = [
     without: 'servers are only simulated', unless: (env) => env.CUMULET_HYPERVISOR_DRIVER === 'fake',
   },
   {
-    purpose: 'networks', names: ['iproute2', 'nftables', 'dnsmasq-base', 'kmod'],
+    purpose: 'networks', names: ['iproute2', 'nftables', 'dnsmasq-base', 'haproxy', 'procps', 'kmod'],
     without: 'networks are only simulated', unless: (env) => env.CUMULET_NETWORK_DRIVER === 'fake',
   },
   {

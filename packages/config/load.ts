@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { cacheFolder } from '../../setup/cache.mjs';
 import { settingsSchema, type Settings } from './settings.ts';
 
 /** A setting that is missing or wrong; the message is one line that names it. */
@@ -53,6 +54,7 @@ export function loadSettings(env: Record<string, string | undefined> = process.e
   } else if (env['CUMULET_CONFIG']) throw new SettingsError(`CUMULET_CONFIG names ${file}, which does not exist`);
   const given = merge(merge({ host: hostname().split('.')[0]?.toLowerCase() || 'cumulet' }, written as Tree), fromEnvironment(settingsSchema.shape, env, 'CUMULET'));
   given['home'] = home;
+  given['cache'] = resolve(cwd, given['cache'] === undefined ? cacheFolder(env) : String(given['cache']));
   if (env['DATABASE_URL']) given['databaseUrl'] = env['DATABASE_URL'];
   if (env['REDIS_URL']) given['redisUrl'] = env['REDIS_URL'];
   const parsed = settingsSchema.safeParse(given);

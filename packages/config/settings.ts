@@ -49,6 +49,8 @@ const imageStore = z.strictObject({
 export const settingsSchema = z.strictObject({
   /** State folder: database, images, volumes, logs, pids, credentials. */
   home: z.string().default('.cumulet'),
+  /** Folder for what was downloaded or built once, shared by all state folders; default /var/cache/cumulet, or the user's cache. */
+  cache: z.string(),
   /** This host's name in services, hypervisors and volume hosts. */
   host: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/i),
   bind: z.string().default('127.0.0.1'),
@@ -145,12 +147,65 @@ export const settingsSchema = z.strictObject({
   volume: z.strictObject({
     backends: z.array(blockBackend).min(1).default([{ name: 'file', driver: 'file', path: 'volumes', format: 'raw', reservedPercentage: 0, maxOverSubscriptionRatio: 20, totalGiB: 10_000 }]),
     defaultType: z.string().default('__DEFAULT__'),
+    /** Zone of this host's backends, and of volumes that name none (cinder: storage_availability_zone). */
+    availabilityZone: z.string().min(1).max(255).default('nova'),
+    /** Seconds between reports of the backends' capabilities, and after how many silent ones a backend counts as down (cinder: service_down_time). */
+    reportSeconds: count.default(10),
+    serviceDownSeconds: count.default(60),
+    scheduler: z.strictObject({
+      /** Upstream's names, in order (scheduler_default_filters). */
+      filters: z.array(z.enum(['AvailabilityZoneFilter', 'CapacityFilter', 'CapabilitiesFilter', 'SameBackendFilter', 'DifferentBackendFilter', 'DriverFilter'])).default(['AvailabilityZoneFilter', 'CapacityFilter', 'CapabilitiesFilter', 'SameBackendFilter', 'DifferentBackendFilter']),
+      /** scheduler_default_weighers */
+      weighers: z.array(z.enum(['CapacityWeigher', 'AllocatedCapacityWeigher', 'VolumeNumberWeigher', 'GoodnessWeigher', 'ChanceWeigher'])).default(['CapacityWeigher']),
+      capacityWeightMultiplier: z.coerce.number().default(1),
+      allocatedCapacityWeightMultiplier: z.coerce.number().default(-1),
+      volumeNumberMultiplier: z.coerce.number().default(-1),
+    }).prefault({}),
   }).prefault({}),
   image: z.strictObject({
     stores: z.array(imageStore).min(1).default([{ id: 'file', driver: 'file', path: 'images', default: true, description: 'Local file system' }]),
     /** Bytes; 0 is unlimited (glance: image_size_cap is 1 TiB). */
     sizeCapBytes: z.coerce.number().int().min(0).default(1_099_511_627_776),
     requireFormatMatch: flag.default(true),
+    /** Folder where staged and resumable uploads wait for their import; all image workers of a cloud share it. */
+    stagingPath: z.string().default('staging'),
+    /** Images of one page of a list without `limit` (glance: limit_param_default). */
+    pageSize: count.default(25),
+    /** Of one image; -1 is unlimited. */
+    memberQuota: z.coerce.number().int().min(-1).default(128),
+    propertyQuota: z.coerce.number().int().min(-1).default(128),
+    tagQuota: z.coerce.number().int().min(-1).default(128),
+    locationQuota: z.coerce.number().int().min(-1).default(10),
+    /** Of one project, -1 is unlimited; sizes in MiB. A project's own limits come from the identity service's unified limits. */
+    limits: z.strictObject({
+      image_count_total: z.coerce.number().int().min(-1).default(-1), image_size_total: z.coerce.number().int().min(-1).default(-1),
+      image_stage_total: z.coerce.number().int().min(-1).default(-1), image_count_uploading: z.coerce.number().int().min(-1).default(-1),
+    }).prefault({}),
+    /** Shows and takes `locations` (glance: show_multiple_locations). Off, since who knows a location may reach the bytes behind the API's back (OSSN-0090). */
+    showMultipleLocations: flag.default(false),
+    /** Shows `direct_url` to those who may see locations. */
+    showDirectUrl: flag.default(false),
+    importMethods: z.array(z.enum(['glance-direct', 'web-download', 'copy-image', 'glance-download'])).default(['glance-direct', 'web-download', 'copy-image', 'glance-download']),
+    /** Hours that a finished image task is shown (glance: task_time_to_live). */
+    taskHours: count.default(48),
+    import: z.strictObject({
+      /** Format to which imported disks are converted (glance: image_conversion output_format). */
+      convertTo: z.enum(['raw', 'qcow2', 'vmdk']).optional(),
+      /** Unpacks a gzip before it is stored (glance: image_decompression). */
+      decompress: flag.default(false),
+      /** Properties that every imported image gets (glance: inject_metadata_properties). */
+      injectProperties: z.record(z.string(), z.string()).default({}),
+    }).prefault({}),
+    /** What may be fetched for an import. Addresses that are not public are refused at connect time, unless listed. */
+    fetch: z.strictObject({
+      schemes: z.array(z.enum(['http', 'https'])).default(['http', 'https']),
+      ports: z.array(port).default([80, 443]),
+      /** Names that are refused, beside every address that is not public. */
+      disallowedHosts: z.array(z.string()).default([]),
+      /** CIDRs of one's own networks that may be fetched from all the same. */
+      allowedNetworks: z.array(z.string()).default([]),
+      idleTimeoutSeconds: count.default(60),
+    }).prefault({}),
   }).prefault({}),
   demo: z.strictObject({
     enabled: flag.default(true),

@@ -22,7 +22,7 @@ test('a deep folder has a short name for sockets', async () => {
   expect(Buffer.byteLength(home.short)).toBeLessThan(60);
   expect(realpathSync(home.short)).toBe(deep);
   home.release();
-  rmSync(home.short);
+  expect(existsSync(home.short)).toBe(false);
 });
 
 test('what a killed instance left running is ended, what only has its pid is not', async () => {

@@ -37,9 +37,10 @@ export async function openHome(wanted: string): Promise<Home> {
   const release = await lock(path, readPid(runFile('cumulet')));
   await endLeftovers(path);
   writeFileSync(runFile('cumulet'), `${process.pid}\n`);
+  const short = shortName(path);
   return {
     path,
-    short: shortName(path),
+    short,
     file: (...parts) => join(path, ...parts),
     pid: {
       write: (name, pid) => writeFileSync(runFile(name), `${pid}\n`),
@@ -47,6 +48,7 @@ export async function openHome(wanted: string): Promise<Home> {
     },
     release() {
       rmSync(runFile('cumulet'), { force: true });
+      if (short !== path) rmSync(short, { force: true });
       release();
     },
   };

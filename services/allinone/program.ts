@@ -10,8 +10,8 @@ export interface ProgramOptions {
   readonly cwd: string;
   readonly stopSignal: NodeJS.Signals;
   readonly graceMs: number;
-  /** Every line that it writes. */
-  onLine(line: string): void;
+  /** Every line that it writes. Returns it as a person would read it: the last one is the reason when it does not come up. */
+  onLine(line: string): string;
   /** Whether it can be used now; asked every few milliseconds. An error is "not yet". */
   ready(): Promise<boolean> | boolean;
   /** How long it may take to be ready. */
@@ -28,8 +28,7 @@ export function program(runner: Runner, o: ProgramOptions): Part {
       const child = await runner.spawn(file, args, {
         env: o.env, cwd: o.cwd, graceMs: o.graceMs,
         onLine: (line) => {
-          last = line;
-          o.onLine(line);
+          last = o.onLine(line);
         },
       });
       born(child.pid);

@@ -16,7 +16,7 @@ const supervisor = () => new Supervisor({
   pid: { write: (name, pid) => void pids.set(name, pid), remove: (name) => void pids.delete(name) },
 });
 const shell = (script: string, ready = () => true, more: { graceMs?: number; readyMs?: number } = {}) => program(runner, {
-  name: 'part', command: async () => ['sh', '-c', script], env: {}, cwd: '/', stopSignal: 'SIGTERM', graceMs: 200, readyMs: 2000, onLine() {}, ready, ...more,
+  name: 'part', command: async () => ['sh', '-c', script], env: {}, cwd: '/', stopSignal: 'SIGTERM', graceMs: 200, readyMs: 2000, onLine: (line) => line, ready, ...more,
 });
 const alive = (pid: number) => {
   try {
@@ -46,7 +46,7 @@ test('a part that ignores the signal is killed after its grace time', async () =
   let trapped = false;
   const part = program(runner, {
     name: 'part', command: async () => ['sh', '-c', 'trap "" TERM; echo on; while :; do sleep 1; done'], env: {}, cwd: '/', stopSignal: 'SIGTERM', graceMs: 200, readyMs: 2000,
-    onLine: () => { trapped = true; }, ready: () => trapped,
+    onLine: (line) => { trapped = true; return line; }, ready: () => trapped,
   });
   await s.start(part);
   const pid = pids.get('part')!;
