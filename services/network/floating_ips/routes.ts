@@ -1,0 +1,70 @@
+import { transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { Networks } from '../networks/networks.ts';
+import { Ports } from '../ports/ports.ts';
+import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { projectFor } from '../rest/policy.ts';
+import { applyRouter } from '../wiring/enqueue.ts';
+import { CreateFloatingIp, FloatingIps, UpdateFloatingIp, type FloatingIpRow } from './floating_ips.ts';
+import { associate, insertFloatingIp } from './service.ts';
+
+export function floatingIpRoutes(rt: Runtime): Operation[] {
+  type T = Parameters<Parameters<typeof transaction>[1]>[0];
+  const row = async (trx: T, id: string) => await FloatingIps.select(trx).whereRaw('t.id = ?', [id]).first() as unknown as FloatingIpRow;
+  const point = async (trx: T, ctx: Context, fip: FloatingIpRow, b: { port_id?: string | null | undefined; fixed_ip_address?: string | null | undefined }) => {
+    if (b.port_id) await find(trx, ctx, Ports, b.port_id);
+    for (const router of await associate(trx, fip, b.port_id ? { portId: b.port_id, fixedIp: b.fixed_ip_address ?? undefined } : null)) await applyRouter(rt.tasks, trx, router.id, router.host);
+  };
+  return [
+    operation({ id: 'floatingips.list', summary: 'List floating IPs', method: 'GET', path: '/floatingips', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, FloatingIps, rt.settings.http.maxLimit) }),
+    operation({
+      id: 'floatingips.show', summary: 'Show a floating IP', method: 'GET', path: '/floatingips/:id', policy: { anyone: 'hidden floating IPs are not found' }, query: AnyQuery,
+      handler: async ctx => ({ floatingip: pick(FloatingIps.view(await find(rt.db, ctx as Context, FloatingIps, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+    }),
+    operation({
+      id: 'floatingips.create', summary: 'Allocate a floating IP', method: 'POST', path: '/floatingips', policy: 'create_floatingip', permit: 'object', body: CreateFloatingIp, status: 201,
+      handler: async ctx => {
+        const b = ctx.body.floatingip;
+        const project = projectFor(ctx as Context, b);
+        ctx.permit({ project_id: project, tenant_id: project });
+        if (b.floating_ip_address !== undefined) ctx.require('create_floatingip:floating_ip_address', { project_id: project, tenant_id: project });
+        return transaction(rt.db, async trx => {
+          await find(trx, ctx as Context, Networks, b.floating_network_id);
+          const id = await insertFloatingIp(trx, project, b);
+          if (b.port_id) await point(trx, ctx as Context, await row(trx, id), b);
+          return { floatingip: FloatingIps.view(await row(trx, id)) };
+        });
+      },
+    }),
+    operation({
+      id: 'floatingips.update', summary: 'Associate or dissociate a floating IP', method: 'PUT', path: '/floatingips/:id', policy: 'update_floatingip', permit: 'object', body: UpdateFloatingIp,
+      handler: async ctx => {
+        const fip = await find(rt.db, ctx as Context, FloatingIps, ctx.params['id'] ?? '');
+        ctx.permit(FloatingIps.target(fip));
+        const b = ctx.body.floatingip;
+        return transaction(rt.db, async trx => {
+          if (b.description !== undefined) await trx('floating_ips').where({ id: fip.id }).update({ description: b.description });
+          // As upstream: an update that does not speak of the port leaves it, an empty one takes it away.
+          if (b.port_id !== undefined || Object.keys(b).length === 0) await point(trx, ctx as Context, fip, b);
+          else if (b.fixed_ip_address && fip.port_id) await point(trx, ctx as Context, fip, { port_id: fip.port_id, fixed_ip_address: b.fixed_ip_address });
+          return { floatingip: FloatingIps.view(await row(trx, fip.id)) };
+        });
+      },
+    }),
+    operation({
+      id: 'floatingips.delete', summary: 'Release a floating IP', method: 'DELETE', path: '/floatingips/:id', policy: 'delete_floatingip', permit: 'object', status: 204,
+      handler: async ctx => {
+        const fip = await find(rt.db, ctx as Context, FloatingIps, ctx.params['id'] ?? '');
+        ctx.permit(FloatingIps.target(fip));
+        await transaction(rt.db, async trx => {
+          const router: { id: string; host: string } | undefined = fip.router_id ? await trx('routers').where({ id: fip.router_id }).first('id', 'host') : undefined;
+          await trx('floating_ips').where({ id: fip.id }).delete();
+          await trx('ports').where({ id: fip.floating_port_id }).delete();
+          if (router) await applyRouter(rt.tasks, trx, router.id, router.host);
+        });
+        return new Reply(204);
+      },
+    }),
+  ];
+}

@@ -1,0 +1,90 @@
+import { duplicateOf, transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { Conflict } from '@cumulet/wire';
+import { Networks, touched } from '../networks/networks.ts';
+import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { permitAttributes } from '../rest/policy.ts';
+import { allocateFor } from '../subnets/allocation.ts';
+import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
+import { CreatePorts, Ports, UpdatePort, type PortRow } from './ports.ts';
+import { checkPairs, deletePort, insertPort, options, setGroups } from './service.ts';
+
+const guarded = ['mac_address', 'port_security_enabled', 'binding:host_id', 'binding:profile', 'allowed_address_pairs'];
+
+export function portRoutes(rt: Runtime): Operation[] {
+  return [
+    operation({ id: 'ports.list', summary: 'List ports', method: 'GET', path: '/ports', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Ports, rt.settings.http.maxLimit) }),
+    operation({
+      id: 'ports.show', summary: 'Show a port', method: 'GET', path: '/ports/:id', policy: { anyone: 'hidden ports are not found' }, query: AnyQuery,
+      handler: async ctx => ({ port: pick(Ports.view(await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+    }),
+    operation({
+      id: 'ports.create', summary: 'Create ports', method: 'POST', path: '/ports', policy: 'create_port', permit: 'object', body: CreatePorts, status: 201,
+      handler: async ctx => {
+        const bodies = 'ports' in ctx.body ? ctx.body.ports : [ctx.body.port];
+        const rows: PortRow[] = await transaction(rt.db, async trx => {
+          const ids: string[] = [];
+          for (const b of bodies) {
+            const network = await find(trx, ctx as Context, Networks, b.network_id);
+            const project = b.project_id ?? b.tenant_id ?? ctx.caller.projectId ?? '';
+            permitAttributes(ctx as Context, 'create', 'port', b as Record<string, unknown>, guarded, { project_id: project, tenant_id: project, 'network:project_id': network.project_id, 'network:tenant_id': network.project_id, 'networks:shared': network.shared, shared: network.shared });
+            if (b.fixed_ips?.some(f => f.ip_address !== undefined) && network.project_id !== ctx.caller.projectId) ctx.require('create_port:fixed_ips:ip_address', { project_id: project, 'network:project_id': network.project_id, 'networks:shared': network.shared });
+            checkPairs(b.allowed_address_pairs, b.port_security_enabled ?? network.port_security_enabled);
+            ids.push(await insertPort(trx, project, network, b));
+            await applyNetwork(rt.tasks, trx, network.id);
+          }
+          return await Ports.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as PortRow[];
+        });
+        return 'ports' in ctx.body ? { ports: rows.map(Ports.view) } : { port: Ports.view(rows[0] as PortRow) };
+      },
+    }),
+    operation({
+      id: 'ports.update', summary: 'Update a port', method: 'PUT', path: '/ports/:id', policy: 'update_port', permit: 'object', body: UpdatePort,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '');
+        const b = ctx.body.port;
+        permitAttributes(ctx as Context, 'update', 'port', b as Record<string, unknown>, guarded, Ports.target(row));
+        const security = b.port_security_enabled ?? row.port_security_enabled;
+        checkPairs(b.allowed_address_pairs ?? row.allowed_address_pairs, security);
+        return transaction(rt.db, async trx => {
+          const columns = {
+            name: b.name, description: b.description, admin_state_up: b.admin_state_up, port_security_enabled: b.port_security_enabled, device_id: b.device_id === null ? '' : b.device_id, device_owner: b.device_owner === null ? '' : b.device_owner, mac_address: b.mac_address, dns_name: b.dns_name,
+            binding_host: b['binding:host_id'] === null ? '' : b['binding:host_id'], binding_vnic_type: b['binding:vnic_type'],
+            binding_profile: b['binding:profile'] === undefined ? undefined : JSON.stringify(b['binding:profile'] ?? {}), allowed_address_pairs: b.allowed_address_pairs === undefined ? undefined : JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: b.extra_dhcp_opts === undefined ? undefined : JSON.stringify(options(b.extra_dhcp_opts)),
+          };
+          await trx('ports').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) }).catch((error: unknown) => {
+            throw duplicateOf(error) === 'ports_mac' ? new Conflict(`Unable to complete operation for network ${row.network_id}. The mac address ${b.mac_address} is in use.`, { kind: 'MacAddressInUse' }) : error;
+          });
+          if (b.fixed_ips) {
+            // What stays keeps its address.
+            const kept = row.fixed_ips.filter(f => b.fixed_ips?.some(w => w.ip_address === f.ip_address || (w.ip_address === undefined && w.subnet_id === f.subnet_id)));
+            await trx('ip_allocations').where({ port_id: row.id }).whereNotIn(trx.raw('host(ip)') as never, kept.map(k => k.ip_address)).delete();
+            const wanted = b.fixed_ips.filter(w => !kept.some(k => k.ip_address === w.ip_address || (w.ip_address === undefined && w.subnet_id === k.subnet_id)));
+            await allocateFor(trx, row.network_id, row.id, wanted);
+          }
+          if (!security) await trx('port_security_groups').where({ port_id: row.id }).delete();
+          else if (b.security_groups) await setGroups(trx, row.id, b.security_groups, row.project_id);
+          await applyNetwork(rt.tasks, trx, row.network_id);
+          await applySecurity(rt.tasks, trx, [...row.groups, ...(b.security_groups ?? [])], [row.id]);
+          return { port: Ports.view(await Ports.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as PortRow) };
+        });
+      },
+    }),
+    operation({
+      id: 'ports.delete', summary: 'Delete a port', method: 'DELETE', path: '/ports/:id', policy: 'delete_port', permit: 'object', status: 204,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '');
+        ctx.permit(Ports.target(row));
+        await transaction(rt.db, async trx => {
+          const fips: { router_id: string; host: string }[] = await trx('floating_ips as f').join('routers as r', 'r.id', 'f.router_id').where('f.port_id', row.id).select('f.router_id', 'r.host');
+          await applyNetwork(rt.tasks, trx, row.network_id);
+          await deletePort(trx, row);
+          await applySecurity(rt.tasks, trx, row.groups);
+          for (const f of fips) await applyRouter(rt.tasks, trx, f.router_id, f.host);
+        });
+        return new Reply(204);
+      },
+    }),
+  ];
+}

@@ -1,0 +1,108 @@
+import { brokenReference, duplicateOf, transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { Conflict, newId } from '@cumulet/wire';
+import { touched } from '../networks/networks.ts';
+import { checkQuota } from '../quotas/quota.ts';
+import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { projectFor } from '../rest/policy.ts';
+import { applySecurity } from '../wiring/enqueue.ts';
+import { CreateGroup, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type GroupRow, type RuleRow } from './groups.ts';
+import { checkedRule } from './rules.ts';
+
+export function securityGroupRoutes(rt: Runtime): Operation[] {
+  const shown = async (id: string) => ({ security_group: Groups.view(await Groups.select(rt.db).whereRaw('t.id = ?', [id]).first() as unknown as GroupRow) });
+  return [
+    operation({
+      id: 'security_groups.list', summary: 'List security groups', method: 'GET', path: '/security-groups', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery,
+      // As upstream: a project has its default group from the moment it looks.
+      handler: async ctx => { if (ctx.caller.projectId) await transaction(rt.db, trx => defaultGroup(trx, ctx.caller.projectId as string)); return list(rt.db, ctx, Groups, rt.settings.http.maxLimit); },
+    }),
+    operation({
+      id: 'security_groups.show', summary: 'Show a security group', method: 'GET', path: '/security-groups/:id', policy: { anyone: 'hidden groups are not found' }, query: AnyQuery,
+      handler: async ctx => ({ security_group: pick(Groups.view(await find(rt.db, ctx as Context, Groups, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+    }),
+    operation({
+      id: 'security_groups.create', summary: 'Create a security group', method: 'POST', path: '/security-groups', policy: 'create_security_group', permit: 'object', body: CreateGroup, status: 201,
+      handler: async ctx => {
+        const project = projectFor(ctx as Context, ctx.body.security_group);
+        ctx.permit({ project_id: project, tenant_id: project });
+        const id = await transaction(rt.db, async trx => {
+          if (ctx.body.security_group.name === 'default') { await defaultGroup(trx, project); throw new Conflict('Default security group already exists.', { kind: 'SecurityGroupDefaultAlreadyExists' }); }
+          await defaultGroup(trx, project);
+          const made = await insertGroup(trx, project, ctx.body.security_group);
+          await checkQuota(trx, project, ['security_group', 'security_group_rule']);
+          return made;
+        });
+        return shown(id);
+      },
+    }),
+    operation({
+      id: 'security_groups.update', summary: 'Update a security group', method: 'PUT', path: '/security-groups/:id', policy: 'update_security_group', permit: 'object', body: UpdateGroup,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, Groups, ctx.params['id'] ?? '');
+        ctx.permit(Groups.target(row));
+        const { name, description, stateful } = ctx.body.security_group;
+        if (row.name === 'default' && name !== undefined && name !== 'default') throw new Conflict('Updating default security group not allowed.', { kind: 'SecurityGroupCannotUpdateDefault' });
+        if (name === 'default' && row.name !== 'default') throw new Conflict('Default security group already exists.', { kind: 'SecurityGroupDefaultAlreadyExists' });
+        await transaction(rt.db, trx => trx('security_groups').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries({ name, description, stateful }).filter(([, v]) => v !== undefined)), ...touched(trx) }));
+        return shown(row.id);
+      },
+    }),
+    operation({
+      id: 'security_groups.delete', summary: 'Delete a security group', method: 'DELETE', path: '/security-groups/:id', policy: 'delete_security_group', permit: 'object', status: 204,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, Groups, ctx.params['id'] ?? '');
+        ctx.permit(Groups.target(row));
+        if (row.name === 'default' && !ctx.allows('context_is_admin')) throw new Conflict('Insufficient rights for removing default security group.', { kind: 'SecurityGroupCannotRemoveDefault' });
+        await transaction(rt.db, async trx => {
+          await applySecurity(rt.tasks, trx, [row.id]);
+          await trx('security_groups').where({ id: row.id }).delete();
+        }).catch((error: unknown) => { throw brokenReference(error) === undefined ? error : groupInUse(row.id); });
+        return new Reply(204);
+      },
+    }),
+    operation({ id: 'security_group_rules.list', summary: 'List security group rules', method: 'GET', path: '/security-group-rules', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Rules, rt.settings.http.maxLimit) }),
+    operation({
+      id: 'security_group_rules.show', summary: 'Show a security group rule', method: 'GET', path: '/security-group-rules/:id', policy: { anyone: 'hidden rules are not found' }, query: AnyQuery,
+      handler: async ctx => ({ security_group_rule: pick(Rules.view(await find(rt.db, ctx as Context, Rules, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+    }),
+    operation({
+      id: 'security_group_rules.create', summary: 'Create security group rules', method: 'POST', path: '/security-group-rules', policy: 'create_security_group_rule', permit: 'object', body: CreateRules, status: 201,
+      handler: async ctx => {
+        const bodies = 'security_group_rules' in ctx.body ? ctx.body.security_group_rules : [ctx.body.security_group_rule];
+        const rows: RuleRow[] = await transaction(rt.db, async trx => {
+          const ids: string[] = [];
+          for (const b of bodies) {
+            const group = await find(trx, ctx as Context, Groups, b.security_group_id);
+            ctx.permit({ project_id: group.project_id, tenant_id: group.project_id, 'security_group:project_id': group.project_id, 'security_group:tenant_id': group.project_id });
+            const columns = await checkedRule(trx, b, async remote => (await find(trx, ctx as Context, Groups, remote)) !== undefined);
+            const id = newId();
+            await trx('security_group_rules').insert({ id, project_id: group.project_id, security_group_id: group.id, ...columns }).catch((error: unknown) => {
+              throw duplicateOf(error) === undefined ? error : new Conflict(`Security group rule already exists. Rule id is ${group.rules.find(r => r.direction === columns['direction'] && r.ethertype === columns['ethertype'] && r.protocol === columns['protocol'] && r.port_range_min === columns['port_range_min'] && r.remote_ip_prefix === columns['remote_ip_prefix'] && r.remote_group_id === columns['remote_group_id'])?.id ?? ''}.`, { kind: 'SecurityGroupRuleExists' });
+            });
+            await checkQuota(trx, group.project_id, ['security_group_rule']);
+            ids.push(id);
+          }
+          await trx('security_groups').whereIn('id', bodies.map(b => b.security_group_id)).update(touched(trx));
+          await applySecurity(rt.tasks, trx, bodies.map(b => b.security_group_id));
+          return await Rules.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as RuleRow[];
+        });
+        return 'security_group_rules' in ctx.body ? { security_group_rules: rows.map(Rules.view) } : { security_group_rule: Rules.view(rows[0] as RuleRow) };
+      },
+    }),
+    operation({
+      id: 'security_group_rules.delete', summary: 'Delete a security group rule', method: 'DELETE', path: '/security-group-rules/:id', policy: 'delete_security_group_rule', permit: 'object', status: 204,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, Rules, ctx.params['id'] ?? '');
+        ctx.permit(Rules.target(row));
+        await transaction(rt.db, async trx => {
+          await trx('security_group_rules').where({ id: row.id }).delete();
+          await trx('security_groups').where({ id: row.security_group_id }).update(touched(trx));
+          await applySecurity(rt.tasks, trx, [row.security_group_id]);
+        });
+        return new Reply(204);
+      },
+    }),
+  ];
+}
