@@ -12,7 +12,7 @@ import { domainState } from './protocol.ts';
 import { Session } from './session.ts';
 
 export interface PrivateLibvirtd {
-  /** For `createLibvirtDriver({ socketPath })`. */
+  /** For `libvirtHypervisor({ socketPath })`. */
   readonly socketPath: string;
   readonly pid: number;
   /** Resolves when the daemon is gone, for a supervisor that starts it again. Guests go on without it. */

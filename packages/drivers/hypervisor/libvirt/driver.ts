@@ -25,7 +25,7 @@ export type { LibvirtOptions } from './context.ts';
 const trimEveryMs = 15_000;
 
 /** QEMU by libvirt's own protocol over its unix socket. Connects with the first call; `close()` ends it. */
-export async function createLibvirtDriver(options: LibvirtOptions): Promise<HypervisorDriver> {
+export async function libvirtHypervisor(options: LibvirtOptions): Promise<HypervisorDriver> {
   const session = new Session({ socketPath: options.socketPath, log: options.log });
   const context = new Context(options, session);
   const files = new Files(options.runner);

@@ -1,2 +1,2 @@
-export { createLibvirtDriver, type LibvirtOptions } from './driver.ts';
+export { libvirtHypervisor, type LibvirtOptions } from './driver.ts';
 export { findSystemLibvirt, startPrivateLibvirtd, type PrivateLibvirtd, type PrivateLibvirtdOptions } from './daemon.ts';
