@@ -29,6 +29,7 @@ export const test = [
   {
     purpose: 'the OpenStack clients', names: ['python3-openstackclient', 'python3-novaclient', 'python3-cinderclient', 'python3-glanceclient', 'openssh-client'],
   },
+  { purpose: 'looking at what was made', names: ['cpio', 'fdisk'] },
 ];
 
 /** Packages that the demo image is made of. They are unpacked, not installed. The kernel's name changes with each update, so it is asked of its meta package. */
