@@ -1,7 +1,8 @@
 export type { DiskFormat, Found, FoundFormat } from './contract.ts';
+export { openImage, type AccessOptions, type ImageAccess } from './nbd/access.ts';
 export { createInspector, inspectFile, inspectStream, type Inspector, type InspectStream } from './inspect.ts';
 export {
-  commit, convert, create, info, isLocked, map, rebase, resize,
+  convert, create, info, isLocked, map, rebase, resize,
   type Convert, type ImageAt, type Info, type MapEntry,
 } from './qemu_img.ts';
 export { assertSafe, UnsafeImage, type SafetyLimits } from './safety.ts';

@@ -90,11 +90,14 @@ export async function info(runner: Runner, image: ImageAt, watch: Watch = {}): P
   return { virtualSize: said['virtual-size'], actualSize: said['actual-size'] ?? 0, backingFile: said['full-backing-filename'] ?? said['backing-filename'] };
 }
 
-/** A new, empty image; with `backing` an overlay whose base is named by an absolute path and format. */
+/**
+ * A new, empty image; with `backing` an overlay of that base. A base in the image's own folder may be named by its file name
+ * alone: it is written like that, so that the folder can move, and is not opened now.
+ */
 export async function create(runner: Runner, image: ImageAt, sizeBytes: number, options: { readonly backing?: ImageAt } & Watch = {}): Promise<void> {
   const { backing, ...watch } = options;
-  checkPath(image.path, ...(backing ? [backing.path] : []));
-  const base = backing ? ['-b', backing.path, '-F', NAMES[backing.format]] : [];
+  checkPath(image.path);
+  const base = backing ? baseFlags(backing) : [];
   await runner.run('qemu-img', ['create', '-q', '-f', NAMES[image.format], ...base, image.path, String(sizeBytes)], { ...QUICK, ...watch });
   await sync(image.path);
 }
@@ -116,22 +119,13 @@ export async function resize(runner: Runner, image: ImageAt, sizeBytes: number, 
  * `contentSame`: the new base has the same content as the old one, so that only the header changes.
  */
 export async function rebase(runner: Runner, image: ImageAt, backing: ImageAt | undefined, options: { readonly contentSame?: boolean } & Copy = {}): Promise<void> {
-  checkPath(image.path, ...(backing ? [backing.path] : []));
-  const base = backing ? ['-b', backing.path, '-F', NAMES[backing.format]] : ['-b', ''];
-  const mode = options.contentSame ? ['-u'] : ['-p'];
+  checkPath(image.path);
+  const base = backing ? baseFlags(backing, options.contentSame === true) : ['-b', ''];
+  const mode = options.contentSame ? [] : ['-p'];
   await runner.run('qemu-img', ['rebase', ...mode, '-f', NAMES[image.format], ...base, image.path], {
     ...copying(options), onStdout: percent((done) => options.progress?.(Math.round(done * 100), 100)),
   });
   await sync(image.path);
-}
-
-/** `-f` is the overlay's format, and the base that may be written to is always named: never an image below it. */
-export async function commit(runner: Runner, image: ImageAt, base: string, options: Copy = {}): Promise<void> {
-  checkPath(image.path, base);
-  await runner.run('qemu-img', ['commit', '-d', '-p', '-f', NAMES[image.format], '-b', base, image.path], {
-    ...copying(options), onStdout: percent((done) => options.progress?.(Math.round(done * 100), 100)),
-  });
-  await sync(base);
 }
 
 export interface MapEntry {
@@ -154,6 +148,12 @@ export async function map(runner: Runner, image: ImageAt, range: { readonly offs
 
 /** Did it fail because a running QEMU has the image open? */
 export const isLocked = (error: unknown): boolean => error instanceof ProgramFailed && /get "?(?:write|consistent read|shared "\w+")"? lock/i.test(error.stderr);
+
+/** `-u` (the name is written unseen) is needed for names without a path, which QEMU would look for beside the image's temporary place. */
+function baseFlags(backing: ImageAt, unseen = !isAbsolute(backing.path)): string[] {
+  if (!isAbsolute(backing.path) && !/^[\w][\w.~-]*$/.test(backing.path)) throw new TypeError('A base is named by an absolute path or a plain file name');
+  return [...(unseen ? ['-u'] : []), '-b', backing.path, '-F', NAMES[backing.format]];
+}
 
 function checkPath(...paths: string[]): void {
   for (const path of paths) if (!isAbsolute(path) || path.includes('\0')) throw new TypeError('A disk image is named by an absolute path');
