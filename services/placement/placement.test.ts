@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import type { FastifyInstance } from 'fastify';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { as, callers, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
+import { makeApp } from './app.ts';
+
+const ids = { one: '11111111-1111-4111-8111-111111111111', two: '22222222-2222-4222-8222-222222222222', server: '33333333-3333-4333-8333-333333333333', aggregate: '44444444-4444-4444-8444-444444444444' };
+
+describe('placement', () => {
+  let t: TestRuntime;
+  let app: FastifyInstance;
+  const get = (path: string, version?: string, who: keyof typeof callers = 'admin') => as(app, who, 'placement')('GET', path, undefined, version);
+
+  beforeAll(async () => {
+    t = await testRuntime();
+    const host = { vcpus: 4, memory_mb: 8192, disk_gb: 100, cpu_ratio: 4, ram_ratio: 1, disk_ratio: 1, reserved_memory_mb: 512 };
+    await t.rt.db('compute_hosts').insert([{ ...host, id: ids.one, host: 'one', node: 'node-one' }, { ...host, id: ids.two, host: 'two', node: 'node-two', disabled: true, facts: { traits: ['HW_CPU_X86_AVX'] } }]);
+    await t.rt.db('servers').insert({ id: ids.server, project_id: callers.demo.projectId, user_id: callers.demo.userId, name: 's', hostname: 's', reservation_id: 'r-1', vm_state: 'active', flavor: '{}', vcpus: 1, memory_mb: 64, host: 'one' });
+    await t.rt.db('allocations').insert({ server_id: ids.server, host: 'one', vcpus: 1, memory_mb: 64, disk_gb: 0 });
+    await t.rt.db('aggregates').insert({ id: ids.aggregate, name: 'a', hosts: ['two'] });
+    app = await makeApp(t.rt);
+  });
+  afterAll(async () => {
+    await app.close();
+    await t.close();
+  });
+
+  test.each([
+    ['placement_versions', '/', undefined],
+    ['placement_rp', '/resource_providers', '1.39'],
+    ['placement_inv', `/resource_providers/${ids.one}/inventories`, undefined],
+    ['placement_usages', `/resource_providers/${ids.one}/usages`, undefined],
+    ['placement_candidates', '/allocation_candidates?resources=VCPU:1,MEMORY_MB:64', '1.39'],
+  ])('%s has the keys, types, status and headers of the recorded reply', async (name, path, version) => {
+    const recorded = JSON.parse(readFileSync(new URL(`../../../shared/peer/golden/network/${name}.json`, import.meta.url), 'utf8')).exchanges[0].response;
+    const mine = await get(path, version);
+    expect(mine.status).toBe(recorded.status);
+    expect(form(mine.body)).toEqual(form(recorded.body));
+    for (const header of Object.keys(recorded.headers).map(h => h.toLowerCase())) expect(mine.headers, header).toHaveProperty(header);
+    expect(mine.headers['openstack-api-version']).toBe(recorded.headers['openstack-api-version']);
+  });
+
+  test('candidates are hosts with room and with what is asked of them', async () => {
+    const found = async (query: string) => Object.keys((await get(`/allocation_candidates?${query}`, '1.39')).body.provider_summaries).map(id => (id === ids.one ? 'one' : 'two'));
+    expect(await found('resources=VCPU:1')).toEqual(['one', 'two']);
+    expect(await found('resources=VCPU:1&limit=1')).toEqual(['one']);
+    // A unit larger than the host, and one that is free no more.
+    expect(await found('resources=VCPU:5')).toEqual([]);
+    expect(await found('resources=MEMORY_MB:7680')).toEqual(['two']);
+    expect(await found('resources=VCPU:1&required=HW_CPU_X86_AVX')).toEqual(['two']);
+    expect(await found('resources=VCPU:1&required=!COMPUTE_STATUS_DISABLED')).toEqual(['one']);
+    expect(await found('resources=VCPU:1&required=in:HW_CPU_X86_AVX,NOTHING')).toEqual(['two']);
+    expect(await found(`resources=VCPU:1&member_of=${ids.aggregate}`)).toEqual(['two']);
+    expect(await found(`resources=VCPU:1&member_of=!${ids.aggregate}`)).toEqual(['one']);
+    expect(await found(`resources=VCPU:1&in_tree=${ids.one}`)).toEqual(['one']);
+    expect(await found('resources1=VCPU:1&resources_b=MEMORY_MB:7600&group_policy=none')).toEqual(['one', 'two']);
+    expect(await found('resources1=VCPU:1&resources2=VCPU:1&group_policy=isolate')).toEqual([]);
+  });
+
+  test('older versions have older forms', async () => {
+    const candidate = (await get('/allocation_candidates?resources=VCPU:1', '1.10')).body;
+    expect(candidate.allocation_requests[0]).toEqual({ allocations: [{ resource_provider: { uuid: ids.one }, resources: { VCPU: 1 } }] });
+    expect(candidate.provider_summaries[ids.one]).toEqual({ resources: { VCPU: { capacity: 16, used: 1 } } });
+    expect((await get('/allocation_candidates?resources=VCPU:1', '1.9')).status).toBe(404);
+    expect((await get('/resource_providers')).body.resource_providers[0].links.map((l: { rel: string }) => l.rel)).toEqual(['self', 'inventories', 'usages']);
+    expect((await get(`/allocations/${ids.server}`)).body).toEqual({ allocations: { [ids.one]: { generation: expect.any(Number), resources: { VCPU: 1, MEMORY_MB: 64 } } } });
+    expect((await get(`/allocations/${ids.server}`, '1.38')).body).toMatchObject({ project_id: callers.demo.projectId, user_id: callers.demo.userId, consumer_generation: 1, consumer_type: 'unknown' });
+    expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.9')).body).toEqual({ usages: { VCPU: 1, MEMORY_MB: 64 } });
+    expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.38')).body).toEqual({ usages: { unknown: { VCPU: 1, MEMORY_MB: 64, consumer_count: 1 } } });
+    expect((await get('/', '1.40')).status).toBe(406);
+  });
+
+  test('the rest of the view', async () => {
+    expect((await get(`/resource_providers/${ids.two}/aggregates`, '1.18')).body).toEqual({ aggregates: [ids.aggregate] });
+    expect((await get(`/resource_providers/${ids.two}/aggregates`, '1.19')).body).toEqual({ aggregates: [ids.aggregate], resource_provider_generation: expect.any(Number) });
+    expect((await get(`/resource_providers/${ids.two}/traits`, '1.6')).body.traits).toContain('HW_CPU_X86_AVX');
+    expect((await get(`/resource_providers/${ids.one}/allocations`)).body.allocations).toEqual({ [ids.server]: { resources: { VCPU: 1, MEMORY_MB: 64 }, consumer_generation: 1 } });
+    expect((await get(`/resource_providers/${ids.one}/inventories/VCPU`)).body).toMatchObject({ total: 4, allocation_ratio: 4 });
+    expect((await get('/resource_classes', '1.2')).body.resource_classes.map((c: { name: string }) => c.name)).toEqual(['VCPU', 'MEMORY_MB', 'DISK_GB']);
+    expect((await get('/traits?name=startswith:HW_', '1.6')).body).toEqual({ traits: ['HW_CPU_X86_AVX'] });
+    expect((await get('/traits/HW_CPU_X86_AVX', '1.6')).status).toBe(204);
+    expect((await get('/resource_providers?name=node-two')).body.resource_providers).toHaveLength(1);
+    expect((await get(`/allocations/${ids.one}`)).body).toEqual({ allocations: {} });
+  });
+
+  test.each([
+    ['/allocation_candidates', 400], ['/allocation_candidates?resources=VCPU', 400], ['/allocation_candidates?resources=VCPU:0', 400], ['/allocation_candidates?resources=VCPU:99999999999999999999', 400],
+    ['/allocation_candidates?resources=GOLD:1', 400], ['/allocation_candidates?resources=VCPU:1&required=x', 400], ['/allocation_candidates?resources=VCPU:1&limit=-1', 400],
+    ['/allocation_candidates?resources1=VCPU:1&resources2=VCPU:1', 400], ['/allocation_candidates?resources=VCPU:1&nonsense=1', 400], ['/allocation_candidates?resources=VCPU:1&member_of=x', 400],
+    ['/resource_providers?uuid=x', 400], ['/resource_providers?in_tree=x', 400], ['/resource_providers/x', 404], [`/resource_providers/${ids.server}`, 404], [`/resource_providers/${ids.one}/inventories/GOLD`, 404],
+    ['/usages', 400], ['/traits/NONE', 404], ['/traits?name=x', 400], ['/resource_classes/GOLD', 404],
+  ])('%s is answered with %i in the dress of placement', async (path, status) => {
+    const answer = await get(path, '1.39');
+    expect(answer.status).toBe(status);
+    expect(answer.body).toEqual({ errors: [expect.objectContaining({ status, title: expect.any(String), detail: expect.any(String) })] });
+  });
+
+  test('a view is not written to, and is for administrators; a project sees its own usage', async () => {
+    for (const [method, path] of [['POST', '/resource_providers'], ['PUT', `/allocations/${ids.server}`], ['DELETE', `/allocations/${ids.server}`], ['PUT', '/traits/CUSTOM_X'], ['DELETE', `/resource_providers/${ids.one}`]] as const) {
+      expect((await as(app, 'admin', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, path).toBe(409);
+      expect((await as(app, 'demo', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, path).toBe(403);
+    }
+    expect((await get('/resource_providers', undefined, 'demo')).status).toBe(403);
+    expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.9', 'demo')).status).toBe(200);
+    expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.9', 'other')).status).toBe(403);
+    expect((await as(app, 'nobody' as never)('GET', '/resource_providers')).status).toBe(401);
+  });
+});
+
+/** Keys and types of a reply; members whose keys are names of things count as one. */
+function form(value: unknown): unknown {
+  if (Array.isArray(value)) return value.length === 0 ? [] : [form(value[0])];
+  if (typeof value !== 'object' || value === null) return value === null ? null : typeof value;
+  const entries = Object.entries(value).map(([k, v]) => [/^[0-9a-f-]{36}$/.test(k) ? 'uuid' : k, form(v)]);
+  return Object.fromEntries(entries);
+}
