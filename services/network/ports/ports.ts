@@ -21,8 +21,8 @@ export const Ports: Collection<PortRow> = {
   },
   filters: {
     fixed_ips: (q, values) => fixedIpFilter(q, values),
-    ip_address: (q, values) => void q.whereRaw('exists (select 1 from ip_allocations a where a.port_id = t.id and host(a.ip) = any(?::text[]))', [values]),
-    security_groups: (q, values) => void q.whereRaw('exists (select 1 from port_security_groups g where g.port_id = t.id and g.security_group_id::text = any(?::text[]))', [values]),
+    ip_address: (q, values) => void q.whereRaw('exists (select 1 from ip_allocations a where a.port_id = t.id and host(a.ip) = any(?::text[]))', [[...values]]),
+    security_groups: (q, values) => void q.whereRaw('exists (select 1 from port_security_groups g where g.port_id = t.id and g.security_group_id::text = any(?::text[]))', [[...values]]),
   },
   visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('n.project_id', ctx.caller.projectId ?? '')),
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id, 'network:project_id': row.network_project, 'network:tenant_id': row.network_project, 'networks:shared': row.network_shared, device_owner: row.device_owner }),

@@ -1,0 +1,53 @@
+import { transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { BadRequest, Conflict } from '@cumulet/wire';
+import { autoTopology } from './topology.ts';
+
+export function topologyRoutes(rt: Runtime): Operation[] {
+  const project = (ctx: Context): string => {
+    const wanted = ctx.params['project_id'] === 'null' ? ctx.caller.projectId ?? '' : ctx.params['project_id'] ?? '';
+    ctx.permit({ project_id: wanted, tenant_id: wanted });
+    if (wanted !== ctx.caller.projectId && !ctx.allows('context_is_admin')) throw new BadRequest('Requesting auto allocated topology for another project is not allowed.', { kind: 'AutoAllocationFailure' });
+    return wanted;
+  };
+  return [
+    operation({
+      id: 'topology.get', summary: 'The project\'s own network, made if need be', method: 'GET', path: '/auto-allocated-topology/:project_id', policy: 'get_auto_allocated_topology', permit: 'object',
+      handler: async ctx => {
+        const id = project(ctx as Context);
+        if (ctx.search.includes('fields=dry-run')) {
+          if (!await rt.db('networks').where({ external: true }).first('id')) throw new Conflict('Deployment error: No default router:external network.', { kind: 'AutoAllocationFailure' });
+          return { auto_allocated_topology: { id: 'dry-run=pass', tenant_id: id, project_id: id } };
+        }
+        const { networkId } = await transaction(rt.db, trx => autoTopology(rt.tasks, trx, id));
+        return { auto_allocated_topology: { id: networkId, tenant_id: id, project_id: id } };
+      },
+    }),
+    operation({ id: 'topology.delete', summary: 'Remove the project\'s own network', method: 'DELETE', path: '/auto-allocated-topology/:project_id', policy: 'delete_auto_allocated_topology', permit: 'object', status: 204, handler: ctx => { project(ctx as Context); throw new Conflict('Delete the router, subnet and network one by one.', { kind: 'AutoAllocationFailure' }); } }),
+    operation({ id: 'agents.list', summary: 'Agents (there are none: workers do their work)', method: 'GET', path: '/agents', policy: 'get_agent', handler: () => ({ agents: [] }) }),
+    operation({
+      id: 'availability_zones.list', summary: 'Availability zones of networks and routers', method: 'GET', path: '/availability_zones', policy: { anyone: 'the same for everybody' },
+      handler: () => ({ availability_zones: ['network', 'router'].map(resource => ({ name: 'nova', resource, state: 'available' })) }),
+    }),
+    operation({ id: 'service_providers.list', summary: 'Service providers', method: 'GET', path: '/service-providers', policy: { anyone: 'the same for everybody' }, handler: () => ({ service_providers: [{ service_type: 'L3_ROUTER_NAT', name: 'single_node', default: true }] }) }),
+    ...['subnetpools', 'address-scopes', 'rbac-policies', 'address-groups', 'trunks', 'qos/policies', 'segments', 'network_segment_ranges', 'flavors', 'log/logs', 'ndp_proxies', 'local_ips'].map(plural => operation({
+      id: `none.${plural.replaceAll('/', '_')}`, summary: 'Not available here: none', method: 'GET', path: `/${plural}`, policy: { anyone: 'the same for everybody' }, handler: () => ({ [plural.split('/').at(-1)?.replaceAll('-', '_') as string]: [] }),
+    })),
+    ...['subnetpools', 'address-scopes', 'rbac-policies', 'address-groups', 'trunks', 'qos/policies'].map(plural => operation({
+      id: `none.create_${plural.replaceAll('/', '_')}`, summary: 'Not available here: refused in words', method: 'POST', path: `/${plural}`, policy: { anyone: 'refused to everybody' },
+      handler: () => { throw new BadRequest(`Invalid input for operation: ${plural} are not available in this cloud.`, { kind: 'InvalidInput' }); },
+    })),
+    operation({
+      id: 'ip_availability.list', summary: 'Used and total addresses of networks', method: 'GET', path: '/network-ip-availabilities', policy: 'get_network_ip_availability',
+      handler: async () => {
+        const { rows } = await rt.db.raw(`select n.id::text as network_id, n.name as network_name, n.project_id, n.project_id as tenant_id, coalesce(sum(s.total), 0)::bigint as total_ips, coalesce(sum(s.used), 0)::bigint as used_ips,
+          coalesce(jsonb_agg(jsonb_build_object('subnet_id', s.id, 'subnet_name', s.name, 'ip_version', s.ip_version, 'cidr', s.cidr, 'total_ips', s.total, 'used_ips', s.used)) filter (where s.id is not null), '[]') as subnet_ip_availability
+          from networks n left join lateral (select s.id, s.name, s.ip_version, s.cidr::text, (select sum((p ->> 'end')::inet - (p ->> 'start')::inet + 1) from jsonb_array_elements(s.allocation_pools) p) as total, (select count(*) from ip_allocations a where a.subnet_id = s.id) as used from subnets s where s.network_id = n.id) s on true
+          group by n.id order by n.name`);
+        return { network_ip_availabilities: rows };
+      },
+    }),
+    operation({ id: 'default_security_group_rules.list', summary: 'Rules of new groups', method: 'GET', path: '/default-security-group-rules', policy: { anyone: 'the same for everybody' }, handler: () => new Reply(200, { default_security_group_rules: [] }) }),
+  ];
+}
