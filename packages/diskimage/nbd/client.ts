@@ -85,11 +85,14 @@ function session(socket: Socket, source: Source, size: number): NbdClient {
   void (async () => {
     for (;;) {
       const head = await source(16);
-      const one = pending.get(head.readBigUInt64BE(8));
+      const id = head.readBigUInt64BE(8);
+      const one = pending.get(id);
       if (head.readUInt32BE(0) !== REPLY_MAGIC || !one) throw new Error('The NBD server sent a malformed reply');
-      pending.delete(head.readBigUInt64BE(8));
       const code = head.readUInt32BE(4);
-      if (code === 0) one.resolve(one.length > 0 ? await source(one.length) : head);
+      const data = code === 0 && one.length > 0 ? await source(one.length) : head;
+      // Only now: until all of it is here, a broken connection has to reject it too.
+      pending.delete(id);
+      if (code === 0) one.resolve(data);
       else one.reject(Object.assign(new Error(`NBD error ${code}`), { code: ERRNO[code] ?? 'EIO', syscall: 'nbd' }));
     }
   })().catch((error: unknown) => breakAll(error instanceof Error ? error : new Error(String(error))));
