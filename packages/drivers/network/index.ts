@@ -4,3 +4,4 @@ export type {
 } from './contract.ts';
 export { fakeNetwork, type FakeNetwork, type NetworkVerb } from './fake/index.ts';
 export { linuxBridge, linuxBridgeDefaults, type LinuxBridgeSettings } from './linuxbridge/index.ts';
+export { spellable } from './specs.ts';

@@ -9,6 +9,7 @@ import type { GroupMembers, MetadataTarget, NetworkSpec, PortSecurity, Route, Ro
 
 const ID = /^[0-9a-fA-F][0-9a-fA-F-]{0,62}[0-9a-fA-F]$/;
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i;
+const GROUP_MAC = /^[0-9a-f][13579bdf]/i;
 const HOSTNAME = /^[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?$/i;
 const DHCP_OPTION = /^([a-z][a-z0-9-]{0,62}|\d{1,3})$/i;
 /** Printable ASCII without what quotes, escapes or begins a comment in a configuration file. */
@@ -16,6 +17,16 @@ const DHCP_VALUE = /^(?!.*["\\#])[\x20-\x7e]{1,512}$/;
 const HEADER_NAME = /^[A-Za-z0-9-]{1,64}$/;
 const HEADER_VALUE = /^[A-Za-z0-9._~:/+=-]{1,512}$/;
 const SOCKET_PATH = /^\/[A-Za-z0-9._/+@-]{1,106}$/;
+
+/** The same questions for services, which answer their users before a row is written; a driver refuses the whole spec. */
+export const spellable = {
+  hostname: (value: string): boolean => HOSTNAME.test(value),
+  dhcpOption: (name: string, value: string): boolean => DHCP_OPTION.test(name) && !(Number(name) > 254) && DHCP_VALUE.test(value),
+  /** A MAC address of one station, not of a group. */
+  mac: (value: string): boolean => MAC.test(value) && !GROUP_MAC.test(value),
+  /** An address or CIDR of either family. */
+  net: (value: string): boolean => isNet(value),
+};
 
 const refuse = (what: string, value: unknown): never => {
   throw new DriverError('invalid', `${what} is not valid.`, { detail: String(value).slice(0, 200) });
@@ -40,12 +51,17 @@ export function checkCidr(value: string, what: string): string {
 
 /** An address or CIDR of either family, for rules. */
 export function checkNet(value: string, what: string): string {
+  return isNet(value) ? value : refuse(what, value);
+}
+
+function isNet(value: string): boolean {
   const cidr = value.includes('/') ? value : `${value}/${value.includes(':') ? 128 : 32}`;
-  return /^[0-9a-fA-F:./]+$/.test(value) && ipaddr.isValidCIDR(cidr) && !value.includes('%') ? value : refuse(what, value);
+  const six = cidr.includes(':');
+  return /^[0-9a-fA-F:./]+$/.test(value) && (six ? ipaddr.IPv6.isValidCIDR(cidr) : ipaddr.IPv4.isValidCIDR(cidr) && ipaddr.IPv4.isValidFourPartDecimal(cidr.slice(0, cidr.indexOf('/'))));
 }
 
 function checkMac(value: string, what: string): void {
-  if (!MAC.test(value) || /^[0-9a-f][13579bdf]/i.test(value)) refuse(what, value);
+  if (!spellable.mac(value)) refuse(what, value);
 }
 
 function checkRoutes(routes: readonly Route[]): void {
@@ -76,8 +92,7 @@ export function checkNetwork(spec: NetworkSpec): void {
     }
     if (p.hostname !== null && !HOSTNAME.test(p.hostname)) refuse('A host name', p.hostname);
     for (const o of p.dhcpOptions) {
-      if (!DHCP_OPTION.test(o.name) || Number(o.name) > 254) refuse("A DHCP option's name", o.name);
-      if (!DHCP_VALUE.test(o.value)) refuse("A DHCP option's value", o.value);
+      if (!spellable.dhcpOption(o.name, o.value)) refuse('A DHCP option', `${o.name}=${o.value}`);
     }
   }
   if (spec.metadata) checkMetadata(spec.metadata);

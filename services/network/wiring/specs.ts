@@ -1,5 +1,5 @@
 import type { Trx } from '@cumulet/db';
-import type { GroupMembers, NetworkSpec, PortSecurity, RouterSpec, SecurityRule } from '@cumulet/drivers/network';
+import { spellable, type GroupMembers, type NetworkSpec, type PortSecurity, type RouterSpec, type SecurityRule } from '@cumulet/drivers/network';
 
 /** What the driver needs, read from the rows in one query each. */
 export async function networkSpec(trx: Trx, networkId: string, metadataSocket: string | null): Promise<NetworkSpec | undefined> {
@@ -14,15 +14,20 @@ export async function networkSpec(trx: Trx, networkId: string, metadataSocket: s
   if (!row) return undefined;
   return {
     id: row.id, mtu: row.mtu, external: row.external, subnets: row.subnets.map(s => ({ ...s, hostRoutes: (s.hostRoutes as unknown as { destination: string; nexthop: string }[]).map(r => ({ destination: r.destination, nexthop: r.nexthop })) })),
-    ports: row.ports.map(p => ({ ...p, dhcpOptions: p.dhcpOptions.filter(o => o.ip_version !== 6).map(o => ({ name: o.opt_name, value: o.opt_value })) })),
+    // Neutron takes names and options that a DHCP server's configuration cannot hold. The driver would refuse the whole network for one of
+    // them, and on a shared network that is everybody's: such a name or option is left out.
+    ports: row.ports.filter(p => spellable.mac(p.mac)).map(p => ({
+      ...p, hostname: p.hostname !== null && spellable.hostname(p.hostname) ? p.hostname : null,
+      dhcpOptions: p.dhcpOptions.filter(o => o.ip_version !== 6 && spellable.dhcpOption(o.opt_name, o.opt_value)).map(o => ({ name: o.opt_name, value: o.opt_value })),
+    })),
     metadata: metadataSocket === null || row.external ? null : { socketPath: metadataSocket },
   };
 }
 
 export async function routerSpec(trx: Trx, routerId: string, hostAccess: boolean): Promise<RouterSpec | undefined> {
   const { rows } = await trx.raw(`select r.id, r.routes, r.enable_snat, r.admin_state_up, r.gateway_port_id,
-      coalesce((select jsonb_agg(jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'ip', host(a.ip), 'cidr', s.cidr::text) order by p.created_at, p.id)
-        from ports p join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id where p.device_id = r.id::text and p.device_owner = 'network:router_interface'), '[]') as interfaces,
+      coalesce((select jsonb_agg(jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'ip', host(a.ip), 'cidr', s.cidr::text, 'hostAccess', n.shared) order by p.created_at, p.id)
+        from ports p join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id join networks n on n.id = p.network_id where p.device_id = r.id::text and p.device_owner = 'network:router_interface'), '[]') as interfaces,
       (select jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'fixedIps', (select jsonb_agg(jsonb_build_object('ip', host(a.ip), 'cidr', s.cidr::text, 'gatewayIp', host(s.gateway_ip)) order by a.position)
         from ip_allocations a join subnets s on s.id = a.subnet_id where a.port_id = p.id)) from ports p where p.id = r.gateway_port_id) as gateway,
       coalesce((select jsonb_agg(jsonb_build_object('floatingIp', host(f.floating_ip), 'fixedIp', host(f.fixed_ip))) from floating_ips f where f.router_id = r.id and f.fixed_ip is not null), '[]') as fips
@@ -31,7 +36,8 @@ export async function routerSpec(trx: Trx, routerId: string, hostAccess: boolean
   if (!row?.admin_state_up) return undefined;
   return {
     id: row.id, routes: row.routes, floatingIps: row.fips,
-    interfaces: row.interfaces.map((i: object) => ({ ...i, hostAccess })),
+    // A project's own choice of addresses must not draw the host's traffic: the host gets a way only into networks that an administrator shares.
+    interfaces: row.interfaces.map((i: RouterSpec['interfaces'][number]) => ({ ...i, hostAccess: hostAccess && i.hostAccess })),
     gateway: row.gateway ? { ...row.gateway, fixedIps: row.gateway.fixedIps ?? [], enableSnat: row.enable_snat } : null,
   };
 }
@@ -48,7 +54,7 @@ export async function portSecurity(trx: Trx, portIds: readonly string[], host: s
     from ports p where p.id = any(?::uuid[]) ${host === undefined ? '' : 'and p.binding_host = ?'} order by p.id`, [[...portIds], ...(host === undefined ? [] : [host])]);
   return (rows as { id: string; network_id: string; mac: string; port_security_enabled: boolean; admin_state_up: boolean; pairs: { ip_address: string; mac_address?: string }[]; ips: string[]; rules: { direction: 'ingress' | 'egress'; ethertype: 'IPv4' | 'IPv6'; protocol: string | null; portMin: number | null; portMax: number | null; cidr: string | null; groupId: string | null }[] }[]).map(p => ({
     portId: p.id, networkId: p.network_id, mac: p.mac, fixedIps: p.ips, portSecurity: p.port_security_enabled, adminStateUp: p.admin_state_up,
-    allowedAddressPairs: p.pairs.map(a => ({ cidr: a.ip_address, mac: a.mac_address ?? p.mac })),
+    allowedAddressPairs: p.pairs.map(a => ({ cidr: a.ip_address, mac: a.mac_address ?? p.mac })).filter(a => spellable.net(a.cidr) && spellable.mac(a.mac)),
     rules: p.rules.map((r): SecurityRule => ({ direction: r.direction, ethertype: r.ethertype, protocol: protocolNumber(r.protocol), portMin: r.portMin, portMax: r.portMax, remote: r.cidr !== null ? { cidr: r.cidr } : r.groupId !== null ? { groupId: r.groupId } : null })),
   }));
 }
@@ -60,5 +66,5 @@ export async function groupMembers(trx: Trx, ports: readonly PortSecurity[]): Pr
       union select distinct r.remote_group_id from security_group_rules r join port_security_groups g on g.security_group_id = r.remote_group_id where g.port_id = any(?::uuid[]))
     select w.id, array(select host(a.ip) from port_security_groups g join ip_allocations a on a.port_id = g.port_id where g.security_group_id = w.id
       union select pair ->> 'ip_address' from port_security_groups g join ports p on p.id = g.port_id cross join jsonb_array_elements(p.allowed_address_pairs) pair where g.security_group_id = w.id) as members from wanted w`, [ports.map(p => p.portId), ports.map(p => p.portId)]);
-  return rows as GroupMembers[];
+  return (rows as GroupMembers[]).map(g => ({ id: g.id, members: g.members.filter(spellable.net) }));
 }
