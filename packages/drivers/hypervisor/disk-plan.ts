@@ -78,7 +78,7 @@ export function planDisks(spec: ServerSpec): PlannedDisk[] {
   });
 }
 
-const urgency = (disk: Unplaced): number => (disk.bootRank === 0 ? 0 : disk.wanted !== undefined ? 1 : disk.role === 'config' ? 3 : 2);
+const urgency = (disk: Unplaced): number => (disk.bootRank === 0 ? 0 : disk.wanted !== undefined && fits(disk.wanted, disk.bus) ? 1 : disk.role === 'config' ? 3 : 2);
 
 function normal(spec: ServerSpec, hw: Hardware): Unplaced[] {
   const disks: Unplaced[] = [];
@@ -125,7 +125,7 @@ function rescued(spec: ServerSpec, hw: Hardware): Unplaced[] {
   if (rescue === undefined) return normal(spec, hw);
   const image = rescue.imageProperties ?? {};
   const stable = image['hw_rescue_device'] !== undefined || image['hw_rescue_bus'] !== undefined;
-  const usual = normal(spec, hw).map(({ bootRank, ...disk }): Unplaced => disk);
+  const usual = normal(spec, hw).map((disk): Unplaced => ({ ...disk, bootRank: undefined }));
   const config = rescue.configDrive !== undefined ? configDisk('disk.config.rescue', hw) : usual.find((d) => d.role === 'config');
   if (!stable) {
     const roots = usual.filter((d) => d.role === 'root');
@@ -134,7 +134,7 @@ function rescued(spec: ServerSpec, hw: Hardware): Unplaced[] {
     }
     return [
       { ...own('rescue', 'disk.rescue', hw.diskBus, 'qcow2'), bootRank: 0 },
-      ...roots.map(({ wanted, ...disk }): Unplaced => disk),
+      ...roots.map((disk): Unplaced => ({ ...disk, wanted: undefined })),
       ...(config ? [config] : []),
     ];
   }

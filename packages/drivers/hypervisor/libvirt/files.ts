@@ -6,7 +6,7 @@ import { convert, create, info, resize, type ImageAt } from '@cumulet/diskimage'
 import { ProgramError, ProgramMissing, type Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
-import type { ConfigDrive, EphemeralDisk, ImageFormat, ServerSpec } from '../spec.ts';
+import type { ConfigDrive, EphemeralDisk, ServerSpec } from '../spec.ts';
 
 const GiB = 2 ** 30;
 const MiB = 2 ** 20;

@@ -37,7 +37,7 @@ export async function hostFacts(context: Context): Promise<HostFacts> {
 }
 
 /** libvirt lists the firmware files that it could choose from; without OVMF `efi` is no choice. */
-async function hasUefi(context: Context): Promise<boolean> {
+export async function hasUefi(context: Context): Promise<boolean> {
   const xml = parseXml(await context.host.domainCapabilities('x86_64', 'q35', context.options.virtType), 'domainCapabilities');
   return xml.at('os').all('enum').some((e) => e.attribute('name') === 'firmware' && e.all('value').some((v) => v.text === 'efi'));
 }

@@ -2,10 +2,12 @@ import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { ServerSpec } from '../contract.ts';
 import { planDisks } from '../disk-plan.ts';
+import { hardware } from '../hardware.ts';
 import { checkSpec } from '../validate.ts';
 import type { Context } from './context.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
 import type { Files } from './files.ts';
+import { hasUefi } from './host-facts.ts';
 import { flag, type DomainHandle } from './protocol.ts';
 import { setSecrets } from './secret-setup.ts';
 
@@ -16,6 +18,9 @@ const askAgainMs = 10_000;
 export async function prepare(context: Context, files: Files, call: Call, spec: ServerSpec): Promise<DomainHandle> {
   checkSpec(spec);
   planDisks(spec); // refuses what cannot be built before anything is made
+  if (hardware(spec).firmware === 'uefi' && !(await hasUefi(context))) {
+    throw new DriverError('unsupported', 'This host has no UEFI firmware (Debian: the package ovmf).');
+  }
   const stranger = await context.domains.find(spec.id);
   if (stranger !== undefined && !(await context.owns(stranger))) {
     throw new DriverError('busy', 'The host already runs a machine with the id of this server.', { detail: `domain ${stranger.name} is not of ${context.instancesDir}` });

@@ -1,4 +1,4 @@
-import { XdrReader, XdrWriter } from './xdr.ts';
+import { misunderstood, type XdrReader, type XdrWriter } from './xdr.ts';
 
 /**
  * Numbers of libvirt's wire protocol that Cumulet uses: `src/remote/remote_protocol.x`, `qemu_protocol.x`,
@@ -129,6 +129,6 @@ export function readTypedParameter(reader: XdrReader): [string, number | string]
     case 5: return [field, reader.f64()];
     case 6: return [field, reader.i32()];
     case 7: return [field, reader.string()];
-    default: throw new RangeError(`libvirt sent a parameter of the unknown type ${type}`);
+    default: throw misunderstood(`a parameter has the unknown type ${type}`);
   }
 }

@@ -69,14 +69,14 @@ export class Session {
 
   async #connect(): Promise<Connection> {
     // the callback can come before `open` returns: then there is nothing to lose yet
-    let opened: Connection | undefined;
+    const opened: { connection?: Connection } = {};
     const connection = await Connection.open({
       socketPath: this.#options.socketPath, uri: this.#options.uri,
       callTimeoutMs: this.#options.callTimeoutMs, keepAliveMs: this.#options.keepAliveMs,
       onEvent: (number, body) => this.#event(number, body),
-      onClose: (reason) => this.#dropped(opened, reason),
+      onClose: (reason) => this.#dropped(opened.connection, reason),
     });
-    opened = connection;
+    opened.connection = connection;
     for (const { id } of Object.values(domainEvent)) {
       // a null domain: events of every domain
       await connection.call(program.remote, procedure.domainEventRegister, new XdrWriter().i32(id).u32(0));

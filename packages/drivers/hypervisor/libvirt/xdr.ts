@@ -1,3 +1,5 @@
+import { DriverError } from '../../errors.ts';
+
 /** XDR (RFC 4506), as much as libvirt's protocol needs: everything is big-endian and padded to four bytes. */
 export class XdrWriter {
   readonly #parts: Buffer[] = [];
@@ -57,7 +59,7 @@ export class XdrReader {
 
   #take(length: number): number {
     const at = this.#at;
-    if (length < 0 || at + length > this.#bytes.length) throw new RangeError('libvirt sent a message that is too short');
+    if (length < 0 || at + length > this.#bytes.length) throw misunderstood('a message is too short');
     this.#at = at + length;
     return at;
   }
@@ -100,9 +102,11 @@ export class XdrReader {
   array<T>(item: (reader: XdrReader) => T): T[] {
     const length = this.u32();
     // each element takes at least four bytes, so a larger count is nonsense and must not allocate
-    if (length > (this.#bytes.length - this.#at) / 4) throw new RangeError('libvirt sent an array that is too long');
+    if (length > (this.#bytes.length - this.#at) / 4) throw misunderstood('an array is too long');
     return Array.from({ length }, () => item(this));
   }
 }
 
 const padding = (length: number): number => (4 - (length % 4)) % 4;
+
+export const misunderstood = (detail: string): DriverError => new DriverError('broken', 'The hypervisor gave an answer that cannot be understood.', { detail });

@@ -35,9 +35,8 @@ export class Element {
 
   /** The first child of this name along the path; absent children give an empty element. */
   at(...path: string[]): Element {
-    let current: Element = this;
-    for (const name of path) current = current.all(name)[0] ?? new Element(undefined);
-    return current;
+    const [first, ...rest] = path;
+    return first === undefined ? this : (this.all(first)[0] ?? new Element(undefined)).at(...rest);
   }
 
   all(name: string): Element[] {
