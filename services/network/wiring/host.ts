@@ -1,9 +1,35 @@
-import type { Call } from '@cumulet/drivers';
+import { DriverError, type Call } from '@cumulet/drivers';
 import type { PortPlace } from '@cumulet/drivers/network';
 import { groupMembers, networkSpec, portSecurity, routerSpec } from './specs.ts';
 import type { NetworkDeps } from './tasks.ts';
 
-/** The network as it shall be on this host; gone when its row is, or when nothing of it is here any more. */
+/** Whether something of the network is bound to this host: a guest's port, a router's. */
+const isNeededHere = async (deps: NetworkDeps, networkId: string): Promise<boolean> => await deps.db('ports').where({ network_id: networkId, binding_host: deps.host }).first('id') !== undefined;
+
+/** What a change of the rows means for this host: the network as it shall be, or gone when nothing of it is here any more. */
+export async function reviseNetworkHere(deps: NetworkDeps, call: Call, networkId: string): Promise<void> {
+  if (await isNeededHere(deps, networkId)) await applyNetworkHere(deps, call, networkId);
+  else await forgetNetworkHere(deps, call, networkId);
+}
+
+/** A guest that is still on its way out holds the network; the next look finds it gone. */
+async function forgetNetworkHere(deps: NetworkDeps, call: Call, networkId: string): Promise<void> {
+  await deps.driver.removeNetwork(call, networkId).catch((error: unknown) => {
+    if (!(error instanceof DriverError) || error.kind !== 'busy') throw error;
+    call.log.debug({ network: networkId }, 'a network that is needed no more is still in use on this host');
+  });
+}
+
+/** Networks and groups that rows need here no more: their last port left, or a task that should have said so was lost. */
+export async function pruneHost(deps: NetworkDeps, call: Call): Promise<void> {
+  const here = await deps.driver.list(call);
+  for (const network of here.networks) if (!await isNeededHere(deps, network.id)) await forgetNetworkHere(deps, call, network.id);
+  const groups: { id: string }[] = here.groups.length === 0 ? [] : await deps.db('security_groups').whereIn('id', [...here.groups]).select('id');
+  const gone = here.groups.filter(id => !groups.some(g => g.id === id));
+  if (gone.length > 0) await deps.driver.removeGroups(call, gone);
+}
+
+/** The network as it shall be on this host; gone when its row is. */
 export async function applyNetworkHere(deps: NetworkDeps, call: Call, networkId: string): Promise<void> {
   const spec = await networkSpec(deps.db, networkId, deps.metadataSocket);
   if (spec) await deps.driver.applyNetwork(call, spec);
@@ -56,5 +82,5 @@ export async function restoreHost(deps: NetworkDeps, call: Call): Promise<void> 
   for (const router of here.routers) if (!routers.some(r => r.id === router.id)) await deps.driver.removeRouter(call, router.id);
   for (const id of networks) await applyNetworkHere(deps, call, id);
   for (const router of routers) await applyRouterHere(deps, call, router.id);
-  for (const network of here.networks) if (!networks.has(network.id)) await deps.driver.removeNetwork(call, network.id).catch((error: unknown) => call.log.warn({ err: error, network: network.id }, 'a network that nobody needs here could not be removed'));
+  await pruneHost(deps, call);
 }

@@ -3,7 +3,7 @@ import type { Call } from '@cumulet/drivers';
 import type { Db } from '@cumulet/db';
 import { planFor, plans, type Run } from '@cumulet/tasks';
 import { z } from 'zod';
-import { applyNetworkHere, applyRouterHere, secureHere } from './host.ts';
+import { applyRouterHere, reviseNetworkHere, secureHere } from './host.ts';
 
 export interface NetworkDeps { readonly db: Db; readonly driver: NetworkDriver; readonly host: string; readonly metadataSocket: string | null; readonly hostAccess: boolean }
 const plan = planFor<NetworkDeps>();
@@ -11,7 +11,7 @@ export const callOf = (t: Run<unknown, unknown, unknown>): Call => ({ taskId: t.
 
 // Each says "make the host as the rows are", reads the rows when it runs, and may run as often as it likes: there is nothing to undo.
 export const networkApplyPlan = plan('network.apply', z.object({ networkId: z.string() })).uncancellable()
-  .step('apply', async t => { await applyNetworkHere(t.deps, callOf(t), t.input.networkId); }, { timeoutMs: 120_000 });
+  .step('apply', async t => { await reviseNetworkHere(t.deps, callOf(t), t.input.networkId); }, { timeoutMs: 120_000 });
 export const routerApplyPlan = plan('router.apply', z.object({ routerId: z.string() })).uncancellable()
   .step('apply', async t => { await applyRouterHere(t.deps, callOf(t), t.input.routerId); }, { timeoutMs: 120_000 });
 export const securityApplyPlan = plan('security.apply', z.object({ portIds: z.array(z.string()) })).uncancellable()
