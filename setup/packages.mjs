@@ -15,7 +15,7 @@ export const run = [
     without: 'servers are only simulated', unless: (env) => env.CUMULET_HYPERVISOR_DRIVER === 'fake',
   },
   {
-    purpose: 'networks', names: ['iproute2', 'nftables', 'dnsmasq-base', 'haproxy', 'procps', 'kmod'],
+    purpose: 'networks', names: ['iproute2', 'nftables', 'dnsmasq-base', 'haproxy', 'iputils-arping', 'procps', 'kmod'],
     without: 'networks are only simulated', unless: (env) => env.CUMULET_NETWORK_DRIVER === 'fake',
   },
   {
@@ -30,6 +30,7 @@ export const test = [
     purpose: 'the OpenStack clients', names: ['python3-openstackclient', 'python3-novaclient', 'python3-cinderclient', 'python3-glanceclient', 'openssh-client'],
   },
   { purpose: 'looking at what was made', names: ['cpio', 'fdisk'] },
+  { purpose: 'guests that are namespaces', names: ['busybox-static', 'curl', 'iputils-ping'] },
 ];
 
 /** Packages that the demo image is made of. They are unpacked, not installed. The kernel's name changes with each update, so it is asked of its meta package. */

@@ -16,7 +16,8 @@ const DHCP_OPTION = /^([a-z][a-z0-9-]{0,62}|\d{1,3})$/i;
 const DHCP_VALUE = /^(?!.*["\\#])[\x20-\x7e]{1,512}$/;
 const HEADER_NAME = /^[A-Za-z0-9-]{1,64}$/;
 const HEADER_VALUE = /^[A-Za-z0-9._~:/+=-]{1,512}$/;
-const SOCKET_PATH = /^\/[A-Za-z0-9._/+@-]{1,106}$/;
+/** What a socket's address holds, without the quote that ends it in a configuration file. */
+const SOCKET_PATH = /^\/(?!.*')[\x20-\x7e]{1,106}$/;
 
 /** The same questions for services, which answer their users before a row is written; a driver refuses the whole spec. */
 export const spellable = {

@@ -39,7 +39,7 @@ export async function openLab({ prefix, prepare, ...settings }: LabOptions): Pro
   await host.run('ip', ['link', 'set', 'lo', 'up']);
   await prepare?.(host);
 
-  const metadataSocket = join(dir, 'metadata.sock');
+  const metadataSocket = join(dir, 'metadata service.sock');
   const metadata = createServer((request, response) => response.end(JSON.stringify({ ...request.headers, url: request.url })));
   await new Promise<void>(resolve => metadata.listen(metadataSocket, resolve));
 

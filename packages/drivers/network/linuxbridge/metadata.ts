@@ -101,7 +101,7 @@ const FORGEABLE = ['x-forwarded-', 'x-neutron-', 'x-instance-', 'x-tenant-', 'x-
 function frontend(spec: NetworkSpec, space: string, ino: number): string {
   const target = spec.metadata;
   if (target === null) return '';
-  const server = 'socketPath' in target ? `unix@${target.socketPath}` : addressOf(target.url);
+  const server = 'socketPath' in target ? `'unix@${target.socketPath}'` : addressOf(target.url);
   return `# namespace ${ino}
 frontend in-${spec.id}
   bind ${METADATA_IP}:80 namespace ${space}
