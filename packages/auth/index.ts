@@ -5,6 +5,7 @@ export { type Claims } from './tokens/claims.ts';
 export type { Clock, KeyRing, RevocationList, TokenFacts, TokenKey, Verdict } from './tokens/contract.ts';
 export { newAuditId, TokenSigner } from './tokens/sign.ts';
 export { TokenVerifier, type Checked, type VerifierOptions } from './tokens/verify.ts';
+export { openReceipt, signReceipt, type Receipt } from './tokens/receipts.ts';
 export { DatabaseKeyRing, ensureKeys, rotateKeys } from './tokens/keys.ts';
 export { feedPosition, pruneRevocations, RevocationFeed, type FeedOptions, type Revocation } from './tokens/revocations.ts';
 export { PasswordHasher } from './passwords/hasher.ts';

@@ -81,8 +81,8 @@ export class TokenVerifier {
   /** Only HS256 with a key that the ring knows by its id: the header chooses neither algorithm nor key material. */
   async #checkSignature(token: string): Promise<Claims | undefined> {
     try {
-      const { kid } = decodeProtectedHeader(token);
-      if (typeof kid !== 'string' || kid.length > 64) return undefined;
+      const { kid, typ } = decodeProtectedHeader(token);
+      if (typeof kid !== 'string' || kid.length > 64 || typ !== undefined) return undefined;
       let key = this.#o.keys.byId(kid);
       if (!key) { await this.#o.keys.refresh(); key = this.#o.keys.byId(kid); }
       if (!key) return undefined;

@@ -1,0 +1,6 @@
+export { createIdentityApp, operations } from './app.ts';
+export { tokenFacts } from './assignments/effective.ts';
+export { bootstrap, type Bootstrapped, type Seed } from './bootstrap.ts';
+export { type Identity } from './identity.ts';
+export { namesOf, projectExists } from './names.ts';
+export { UsersFileError } from './users_file.ts';

@@ -1,0 +1,12 @@
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+
+const version = (ctx: Context) => ({
+  id: 'v3.14', status: 'stable', updated: '2020-04-07T00:00:00Z', links: [{ rel: 'self', href: `${ctx.baseUrl}/v3/` }],
+  'media-types': [{ base: 'application/json', type: 'application/vnd.openstack.identity-v3+json' }],
+});
+
+/** What clients read first. */
+export const versionRoutes = (): Operation[] => [
+  operation({ id: 'versions.list', summary: 'List versions', method: 'GET', path: '/', root: true, policy: { open: 'read before a login' }, handler: ctx => new Reply(300, { versions: { values: [version(ctx)] } }, { location: `${ctx.baseUrl}/v3/` }) }),
+  operation({ id: 'versions.show', summary: 'Show version 3', method: 'GET', path: '', policy: { open: 'read before a login' }, handler: ctx => ({ version: version(ctx) }) }),
+];
