@@ -31,8 +31,8 @@ export async function up(knex: Knex): Promise<void> {
     -- A copy between stores is at work on an active image
     copy_task_id uuid,
     copy_task_live boolean generated always as (case when copy_task_id is null then null else true end) stored,
-    created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now(),
+    created_at timestamptz(3) not null default now(),
+    updated_at timestamptz(3) not null default now(),
     constraint images_live_copy_task foreign key (copy_task_id, copy_task_live) references tasks (id, live) deferrable initially deferred,
     constraint images_active_has_data check (status not in ('active', 'deactivated') or size is not null)
   )`);
@@ -62,8 +62,8 @@ export async function up(knex: Knex): Promise<void> {
     image_id uuid not null references images (id) on delete cascade,
     member text not null,
     status text not null default 'pending' check (status in ('pending', 'accepted', 'rejected')),
-    created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now(),
+    created_at timestamptz(3) not null default now(),
+    updated_at timestamptz(3) not null default now(),
     primary key (image_id, member)
   )`);
   await knex.raw('create index image_members_of on image_members (member, status, image_id)');
@@ -75,4 +75,7 @@ export async function up(knex: Knex): Promise<void> {
     since timestamptz not null default now(),
     primary key (store, url)
   )`);
+
+  // What the first start brought along: made once, even when somebody deletes it afterwards.
+  await knex.raw(`create table image_seeds (name text primary key, image_id uuid not null, made_at timestamptz not null default now())`);
 }

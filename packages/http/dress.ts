@@ -7,7 +7,7 @@ export interface Dress {
   /** The 403 of a refused policy rule. */
   forbidden(rule: string): string;
   /** The 400 of a refused body or query. */
-  invalid(error: z.ZodError, input: unknown, where: 'body' | 'query'): string;
+  invalid(error: z.ZodError, input: unknown, where: 'body' | 'query', shape: string): string;
   readonly malformedJson: string;
   readonly notRouted: string;
 }
@@ -38,9 +38,9 @@ const retry = (fault: Fault) => (fault.headers['retry-after'] === undefined ? {}
 export const glanceDress: Dress = {
   body: fault => ({ message: `${fault.status === 401 ? webob401 : fault.message}<br /><br />\n\n\n`, code: `${fault.status} ${phrase(fault.status)}`, title: phrase(fault.status) }),
   forbidden: rule => `You are not authorized to complete ${rule} action.`,
-  invalid: (error, input, where) => {
+  invalid: (error, input, where, shape) => {
     const e = explain(error, input);
-    return where === 'query' ? `Invalid query parameter ${e.field ?? ''}: ${e.reason}` : `Provided object does not match schema: ${e.reason}${e.field === undefined ? '' : ` (in ${e.field})`}`;
+    return where === 'query' ? `Invalid query parameter ${e.field ?? ''}: ${e.reason}` : `Provided object does not match schema '${shape}': ${e.reason}${e.field === undefined ? '' : `\n\nOn instance['${e.field}']`}`;
   },
   malformedJson: 'Malformed JSON in request body.',
   notRouted: 'The resource could not be found.',

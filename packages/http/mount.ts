@@ -71,8 +71,8 @@ async function answer(spec: ServiceSpec, group: readonly Operation[], req: Fasti
   const op = pickAction(living, group, body);
   req.operation = op.id;
   const ctx = new RequestContext(spec, op, req, dialect);
-  if (op.query) ctx.query = check(spec, dialect.request(op.query), plainQuery(req.query as Record<string, unknown>), 'query');
-  if (op.body) ctx.body = check(spec, dialect.request(op.body), body ?? {}, 'body');
+  if (op.query) ctx.query = check(spec, dialect.request(op.query), plainQuery(req.query as Record<string, unknown>), 'query', op.query.name);
+  if (op.body) ctx.body = check(spec, dialect.request(op.body), body ?? {}, 'body', op.body.name);
   else if (!op.upload) ctx.body = body;
   if (op.permit !== 'object') ctx.permit();
   const result = await op.handler(ctx as never);
@@ -114,10 +114,10 @@ function plainQuery(query: Record<string, unknown>): Record<string, unknown> {
   return { ...query };
 }
 
-function check(spec: ServiceSpec, schema: import('zod').ZodType, input: unknown, where: 'body' | 'query'): unknown {
+function check(spec: ServiceSpec, schema: import('zod').ZodType, input: unknown, where: 'body' | 'query', shape: string): unknown {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  throw new BadRequest(spec.dress.invalid(parsed.error, input, where));
+  throw new BadRequest(spec.dress.invalid(parsed.error, input, where, shape));
 }
 
 class RequestContext implements Context {

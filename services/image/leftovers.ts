@@ -1,0 +1,14 @@
+import { plainCall } from '@cumulet/drivers';
+import type { Runtime } from '@cumulet/service';
+import { removeBytes, type ImageTaskDeps } from './images/tasks.ts';
+
+/** Goes on with bytes whose deletion failed. One that an image has again (an id can be given by its creator) is left alone. */
+export async function retryLeftovers(rt: Runtime, deps: ImageTaskDeps): Promise<void> {
+  const rows: { store: string; url: string }[] = await rt.db('image_leftovers as l').whereNotExists(rt.db('images').whereRaw(`locations @> jsonb_build_array(jsonb_build_object('url', l.url))`)).orderBy('since').limit(100).select('store', 'url');
+  for (const { store, url } of rows) {
+    try {
+      await removeBytes(plainCall('leftovers'), deps.stores, { url, metadata: store === '' ? {} : { store } });
+      await rt.db('image_leftovers').where({ store, url }).delete();
+    } catch (error) { rt.log.warn({ err: error, store }, 'the bytes of a deleted image still cannot be removed'); }
+  }
+}

@@ -1,0 +1,43 @@
+import type { Settings } from '@cumulet/config';
+import { plainCall } from '@cumulet/drivers';
+import { fakeStore, fileStore, type ImageStore } from '@cumulet/drivers/imagestore';
+import type { Runtime } from '@cumulet/service';
+import { Conflict } from '@cumulet/wire';
+import { isAbsolute, join } from 'node:path';
+
+type StoreSettings = Settings['image']['stores'][number];
+
+/** The image stores of this cloud, as this process has them open. */
+export interface Stores {
+  readonly ids: readonly string[];
+  readonly default: ImageStore;
+  readonly settings: readonly StoreSettings[];
+  /** Where staged and resumable uploads wait. Not one of `ids`. */
+  readonly staging: ImageStore;
+  /** Undefined when no store has this id. */
+  byId(id: string): ImageStore | undefined;
+  /** The store that holds a location: the one that its metadata names, else the first that knows its scheme. */
+  of(location: { readonly url: string; readonly metadata: Readonly<Record<string, unknown>> }): ImageStore | undefined;
+}
+
+/** Opens every store of the settings and checks that it can be used. Folders are relative to the state folder. */
+export async function openStores({ settings, log }: Pick<Runtime, 'settings' | 'log'>): Promise<Stores> {
+  const folder = (path: string) => (isAbsolute(path) ? path : join(settings.home, path));
+  const open = (s: StoreSettings): ImageStore => (s.driver === 'fake' ? fakeStore({ name: s.id }) : fileStore({ name: s.id, directory: folder(s.path ?? 'images') }));
+  const all = new Map(settings.image.stores.map(s => [s.id, open(s)]));
+  const chosen = all.get((settings.image.stores.find(s => s.default) ?? settings.image.stores[0] as StoreSettings).id) as ImageStore;
+  const staging = fileStore({ name: 'os_glance_staging_store', directory: folder(settings.image.stagingPath) });
+  for (const store of [...all.values(), staging]) await store.check({ ...plainCall('start'), log: log as never });
+  return {
+    ids: [...all.keys()], default: chosen, settings: settings.image.stores, staging,
+    byId: id => all.get(id),
+    of: ({ url, metadata }) => (typeof metadata['store'] === 'string' ? all.get(metadata['store']) : [...all.values()].find(s => url.startsWith(`${s.scheme}://`))),
+  };
+}
+
+/** The store that a request names in `X-Image-Meta-Store` or `stores`; the default without one. */
+export function storeNamed(stores: Stores, id: string | undefined): ImageStore {
+  const store = id === undefined || id === '' ? stores.default : stores.byId(id);
+  if (!store) throw new Conflict(`Unknown scheme '${id}' found in URI`);
+  return store;
+}
