@@ -16,7 +16,7 @@ export const FloatingIps: Collection<FloatingIpRow> = {
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id }),
   view: row => ({
     id: row.id, tenant_id: row.project_id, floating_ip_address: row.address, floating_network_id: row.floating_network_id, router_id: row.router_id, port_id: row.port_id, fixed_ip_address: row.fixed, status: row.status, project_id: row.project_id, description: row.description,
-    port_details: row.port_details, qos_policy_id: null, port_forwardings: [], dns_name: row.dns_name, dns_domain: row.dns_domain, tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number,
+    port_details: row.port_details, dns_name: row.dns_name, dns_domain: row.dns_domain, tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number,
   }),
 };
 const association = { port_id: uuid.nullable().optional(), fixed_ip_address: ipv4.nullable().optional(), description: name.optional() };

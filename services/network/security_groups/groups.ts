@@ -23,7 +23,7 @@ export const Groups: Collection<GroupRow> = {
   visible: (q, ctx) => void q.where('t.project_id', ctx.caller.projectId ?? ''),
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id }),
   view: row => ({
-    id: row.id, name: row.name, stateful: row.stateful, tenant_id: row.project_id, description: row.description, shared: false, security_group_rules: row.rules.map(ruleView), tags: row.tags,
+    id: row.id, name: row.name, stateful: row.stateful, tenant_id: row.project_id, description: row.description, shared: false, security_group_rules: row.rules.map(r => ({ ...ruleView(r), tags: [] })), tags: row.tags,
     created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number, project_id: row.project_id,
   }),
 };
