@@ -36,10 +36,11 @@ export async function startChild(
   listen(child.stderr, 'stderr');
   if (options.stdout !== 'pipe') listen(child.stdout, 'stdout');
 
+  // What it started may hold its pipes open, for which the result waits: the group goes as soon as the program itself has.
+  child.nodeChildProcess.once('exit', () => { if (child.pid !== undefined) killGroup(child.pid); });
   const exit: Promise<Exit> = (async () => {
     const result = await child;
     running = false;
-    if (child.pid !== undefined) killGroup(child.pid);
     const gone: Exit = { exitCode: result.exitCode ?? null, signal: result.signal ?? null, stderr };
     log.debug({ ...fields, pid: child.pid, exitCode: gone.exitCode, signal: gone.signal }, 'A program ended');
     return gone;

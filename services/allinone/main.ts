@@ -45,7 +45,7 @@ async function run(): Promise<void> {
     if (!end.signal.aborted) await new Promise((resolve) => end.signal.addEventListener('abort', resolve));
   } catch (error) {
     // A start that was broken off by Ctrl-C is no failure.
-    if (!end.signal.aborted) throw error;
+    if (!end.signal.aborted) throw error instanceof Refusal ? new Refusal(`${error.message} (logs: ${home.file('log')})`, { cause: error }) : error;
   } finally {
     const ending = performance.now();
     removeCredentials(home);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Child, Exit, Runner } from '@cumulet/exec';
+import { Refusal } from './refusal.ts';
 import type { Part, Running } from './supervisor.ts';
 
 export interface ProgramOptions {
@@ -28,7 +29,8 @@ export function program(runner: Runner, o: ProgramOptions): Part {
       const child = await runner.spawn(file, args, {
         env: o.env, cwd: o.cwd, graceMs: o.graceMs,
         onLine: (line) => {
-          last = o.onLine(line);
+          const words = o.onLine(line);
+          if (words.trim() !== '' && !(isComplaint(last) && !isComplaint(words))) last = words;
         },
       });
       born(child.pid);
@@ -39,7 +41,7 @@ export function program(runner: Runner, o: ProgramOptions): Part {
         await stop();
         throw error;
       }
-      if (!child.running) throw new Error(`${how(await child.exit)}${last ? `: ${last}` : ''}`);
+      if (!child.running) throw new Refusal(`${o.name} did not come up, ${how(await child.exit)}${last ? `: ${last.slice(0, 300)}` : ''}`);
       return { pid: child.pid, gone: child.exit.then(how), stop } satisfies Running;
     },
   };
@@ -50,9 +52,11 @@ async function untilReady(o: ProgramOptions, child: Child, signal: AbortSignal):
   while (child.running) {
     signal.throwIfAborted();
     if (await Promise.resolve(o.ready()).catch(() => false)) return;
-    if (performance.now() > end) throw new Error(`not ready within ${o.readyMs / 1000} s`);
+    if (performance.now() > end) throw new Refusal(`${o.name} did not come up, not ready within ${o.readyMs / 1000} s`);
     await Promise.race([sleep(20), child.exit]);
   }
 }
 
+/** What explains a death better than the lines of a stack that follow it. */
+const isComplaint = (line: string): boolean => /^(Uncaught )?\w*Error\b|\bFATAL\b|\berror:/.test(line);
 const how = (exit: Exit): string => (exit.signal ? `killed by ${exit.signal}` : `exit code ${exit.exitCode ?? 'unknown'}`);

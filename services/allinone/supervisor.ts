@@ -82,7 +82,7 @@ export class Supervisor {
           break;
         } catch (error) {
           if (this.#stopping.signal.aborted) return;
-          terminal.warn(part.name, `did not come up: ${error instanceof Error ? error.message : String(error)}; trying again`);
+          terminal.warn(part.name, `${error instanceof Error ? error.message : String(error)}; trying again`);
         }
       }
       entry.running = running;
