@@ -107,23 +107,44 @@ export function fileTarget(file: FileHandle, options: { readonly fresh: boolean 
 
 /** Bytes `[offset, offset + length)` of an open file, which the stream closes. A file shorter than that is an error, never a short read. */
 export function fileReadable(file: FileHandle, range: { readonly offset: number; readonly length: number }, signal: AbortSignal, what: string): Readable {
-  let at = range.offset;
-  const end = range.offset + range.length;
+  return rangeReadable({
+    async read(at, length) {
+      const buffer = Buffer.allocUnsafe(length);
+      const { bytesRead } = await file.read(buffer, 0, length, at);
+      if (bytesRead === 0) throw new DriverError('broken', `${what}: it is shorter than it should be.`);
+      return buffer.subarray(0, bytesRead);
+    },
+    close: () => file.close(),
+  }, { ...range, signal, fail: (error) => fromErrno(error, what) });
+}
+
+export interface Source {
+  /** At least one byte, at most `length`. */
+  read(offset: number, length: number): Promise<Buffer>;
+  /** Always the last call. */
+  close(): Promise<void>;
+}
+
+/** A Readable over random access: one piece in flight, one or two waiting. */
+export function rangeReadable(
+  source: Source, options: { readonly offset: number; readonly length: number; readonly signal: AbortSignal; readonly fail: (error: unknown) => unknown },
+): Readable {
+  const { signal } = options;
+  let at = options.offset;
+  const end = options.offset + options.length;
   return new Readable({
     highWaterMark: READ_SIZE,
     signal,
     read() {
       if (at >= end) return void this.push(null);
-      const buffer = Buffer.allocUnsafe(Math.min(READ_SIZE, end - at));
-      file.read(buffer, 0, buffer.length, at).then(({ bytesRead }) => {
-        if (bytesRead === 0) return void this.destroy(new DriverError('broken', `${what}: it is shorter than it should be.`));
-        at += bytesRead;
-        this.push(bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead));
-      }, (error: unknown) => this.destroy(asError(fromErrno(error, what))));
+      source.read(at, Math.min(READ_SIZE, end - at)).then((bytes) => {
+        at += bytes.length;
+        this.push(bytes);
+      }, (error: unknown) => this.destroy(asError(options.fail(error))));
     },
     destroy(error, done) {
       const cause = error && signal.aborted ? asError(signal.reason) : error;
-      file.close().then(() => done(cause), (failure: unknown) => done(cause ?? asError(failure)));
+      source.close().then(() => done(cause), (failure: unknown) => done(cause ?? asError(failure)));
     },
   });
 }

@@ -2,3 +2,5 @@ export type {
   Attach, BlockData, BlockDriver, ConnectionInfo, Connector, DataRef, Extent, ImageFile, Images, Manage, Manageable, ManageSnapshots, Pool,
   Provided, Range, Reference, SnapshotRef, Snapshots, VolumeRef, VolumeSpec,
 } from './contract.ts';
+export { copyContent } from './copy.ts';
+export { fileDriver, type FileDriverOptions } from './file/driver.ts';

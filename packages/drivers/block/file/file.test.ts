@@ -1,0 +1,42 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { open, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createRunner } from '@cumulet/exec';
+import { afterAll } from 'vitest';
+import { blockConformance } from '../conformance.ts';
+import { fileDriver } from './driver.ts';
+
+const base = mkdtempSync(join(tmpdir(), 'storage-block-'));
+const runner = createRunner({ log: { debug() {}, warn() {} } });
+afterAll(() => rm(base, { recursive: true, force: true }));
+
+const filesIn = async (path: string) => (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => !entry.isDirectory()).map((entry) => entry.name).toSorted();
+const usedIn = async (path: string) => (await Promise.all((await filesIn(path)).map((name) => stat(join(path, name))))).reduce((sum, found) => sum + found.blocks * 512, 0);
+
+function underTest(directory: string, format: 'raw' | 'qcow2', live: boolean) {
+  return async () => {
+    const path = mkdtempSync(join(directory, 'backend '));
+    return {
+      driver: fileDriver({ name: 'disks', directory: path, runner, format }),
+      leftovers: () => filesIn(path),
+      used: () => usedIn(path),
+      live,
+      plant: async (name: string, bytes: number, content: Buffer) => {
+        const made = join(path, name);
+        const file = await open(made, 'wx');
+        await file.write(content);
+        await file.close();
+        await truncate(made, bytes);
+        if (format === 'qcow2') {
+          execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', made, `${made}.qcow2`]);
+          execFileSync('mv', [`${made}.qcow2`, made]);
+        }
+      },
+    };
+  };
+}
+
+blockConformance('file, raw', underTest(base, 'raw', false));
+blockConformance('file, qcow2', underTest(base, 'qcow2', false));
