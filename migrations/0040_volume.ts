@@ -8,13 +8,13 @@ const volumeBusy = ['creating', 'downloading', 'deleting', 'extending', 'uploadi
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`create table volume_qos_specs (
     id uuid primary key, name text not null unique, consumer text not null default 'back-end' check (consumer in ('front-end', 'back-end', 'both')),
-    specs jsonb not null default '{}', created_at timestamptz not null default now(), updated_at timestamptz
+    specs jsonb not null default '{}', created_at timestamptz not null default now(), updated_at timestamptz(3)
   )`);
   await knex.raw(`create table volume_types (
     id uuid primary key, name text not null unique, description text, is_public boolean not null default true,
     extra_specs jsonb not null default '{}', qos_specs_id uuid references volume_qos_specs (id),
     encryption_id uuid unique, encryption jsonb,
-    created_at timestamptz not null default clock_timestamp(), updated_at timestamptz
+    created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await knex.raw(`create table volume_type_access (
     type_id uuid not null references volume_types (id) on delete cascade, project_id text not null, primary key (type_id, project_id)
@@ -48,19 +48,19 @@ export async function up(knex: Knex): Promise<void> {
 
   await knex.raw(`create table volume_group_types (
     id uuid primary key, name text not null unique, description text, is_public boolean not null default true, group_specs jsonb not null default '{}',
-    created_at timestamptz not null default clock_timestamp(), updated_at timestamptz
+    created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await knex.raw(`create table volume_groups (
     id uuid primary key, project_id text not null, user_id text, name text, description text, status text not null, host text, availability_zone text,
     group_type_id uuid not null references volume_group_types (id), volume_type_ids uuid[] not null default '{}',
     group_snapshot_id uuid, source_group_id uuid, replication_status text,
-    created_at timestamptz not null default clock_timestamp(), updated_at timestamptz
+    created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await heldByTasks(knex, 'volume_groups', { transitional: ['creating', 'deleting', 'updating'] });
   await knex.raw(`create index volume_groups_project on volume_groups (project_id, created_at desc, id desc)`);
   await knex.raw(`create table volume_group_snapshots (
     id uuid primary key, group_id uuid not null references volume_groups (id), group_type_id uuid not null, project_id text not null, user_id text, name text, description text,
-    status text not null, created_at timestamptz not null default clock_timestamp(), updated_at timestamptz
+    status text not null, created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await heldByTasks(knex, 'volume_group_snapshots', { transitional: ['creating', 'deleting'] });
   await knex.raw(`create index volume_group_snapshots_project on volume_group_snapshots (project_id, created_at desc, id desc)`);
@@ -85,7 +85,7 @@ export async function up(knex: Knex): Promise<void> {
     -- A migration's or clone's hidden helper: not shown to its project
     hidden boolean not null default false,
     launched_at timestamptz,
-    created_at timestamptz not null default clock_timestamp(), updated_at timestamptz
+    created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await heldByTasks(knex, 'volumes', { transitional: volumeBusy });
   // A migration does not change the status; it has a task all the same.
@@ -124,7 +124,7 @@ export async function up(knex: Knex): Promise<void> {
     status text not null, size integer not null, type_id uuid not null, metadata jsonb not null default '{}', consumes_quota boolean not null default true,
     group_snapshot_id uuid references volume_group_snapshots (id), progress text not null default '0%',
     backend_name text, provider_id text, provider_meta jsonb,
-    created_at timestamptz not null default clock_timestamp(), updated_at timestamptz
+    created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await heldByTasks(knex, 'volume_snapshots', { transitional: ['creating', 'deleting', 'managing', 'unmanaging', 'restoring', 'backing-up'] });
   await knex.raw(`create index volume_snapshots_project on volume_snapshots (project_id, created_at desc, id desc)`);
@@ -146,7 +146,7 @@ export async function up(knex: Knex): Promise<void> {
     attached_host text, device text, connector jsonb, connection_info jsonb,
     -- Made by compute for a server: its owner may not take it away here (CVE-2023-2088)
     by_compute boolean not null default false,
-    attached_at timestamptz, created_at timestamptz not null default clock_timestamp(), updated_at timestamptz
+    attached_at timestamptz, created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await knex.raw(`create unique index volume_attachments_single on volume_attachments (volume_id) where not multiattach`);
   await knex.raw(`create unique index volume_attachments_server on volume_attachments (volume_id, server_id) where server_id is not null`);
@@ -156,13 +156,13 @@ export async function up(knex: Knex): Promise<void> {
 
   await knex.raw(`create table volume_transfers (
     id uuid primary key, volume_id uuid not null references volumes (id) on delete cascade, project_id text not null, name text, salt text not null, key_hash text not null,
-    no_snapshots boolean not null default false, destination_project_id text, accepted boolean not null default false, created_at timestamptz not null default clock_timestamp()
+    no_snapshots boolean not null default false, destination_project_id text, accepted boolean not null default false, created_at timestamptz(3) not null default clock_timestamp()
   )`);
   await knex.raw(`create unique index volume_transfers_volume on volume_transfers (volume_id) where not accepted`);
   await knex.raw(`create index volume_transfers_project on volume_transfers (project_id, created_at desc, id desc)`);
   await knex.raw(`create table volume_messages (
     id uuid primary key, project_id text not null, request_id text, resource_type text, resource_uuid uuid, action_id text not null, detail_id text not null, event_id text not null,
-    user_message text not null, message_level text not null default 'ERROR', expires_at timestamptz not null, created_at timestamptz not null default clock_timestamp()
+    user_message text not null, message_level text not null default 'ERROR', expires_at timestamptz not null, created_at timestamptz(3) not null default clock_timestamp()
   )`);
   await knex.raw(`create index volume_messages_project on volume_messages (project_id, created_at desc, id desc)`);
   await knex.raw(`create index volume_messages_expiry on volume_messages (expires_at)`);

@@ -1,7 +1,7 @@
 /**
  * The volume service (Cinder 3.0 to 3.71) and what other services may do with volumes.
  *
- * Compute, in its own transaction: `volumes.find`, `volumes.reserve`, `volumes.createFor`, `volumes.complete`, `volumes.beginDetach`, `volumes.rollDetach`,
+ * Compute, in its own transaction, with `const volumes = volumesOf(rt)` made once: `volumes.find`, `volumes.reserve`, `volumes.createFor`, `volumes.complete`, `volumes.beginDetach`, `volumes.rollDetach`,
  * `volumes.release`, `volumes.deleteFor`, `volumes.snapshotForImage`, `volumes.attachmentsOf`, `volumes.at` (see for_compute.ts).
  *
  * Compute, in the steps of its plans, as children on the volume's backend:
@@ -10,3 +10,8 @@
  * `at` comes from `reserve`, `beginDetach` or `volumes.at(trx, volumeId)`.
  */
 export type { AttachmentFacts, At, By, CreateForServer, ReserveOptions, VolumeFacts, VolumesForCompute, Who } from './for_compute.ts';
+export { makeApp } from './app.ts';
+export { connectPlan, disconnectPlan } from './attachments/plans.ts';
+export { bootstrap } from './bootstrap.ts';
+export { volumesOf } from './for_compute_work.ts';
+export { openWork, plans } from './work.ts';

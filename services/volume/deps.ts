@@ -1,0 +1,33 @@
+import type { Settings } from '@cumulet/config';
+import type { Db } from '@cumulet/db';
+import { DriverError, type Call } from '@cumulet/drivers';
+import type { BlockDriver } from '@cumulet/drivers/block';
+import type { ImageAccess } from '@cumulet/image';
+import { planFor, type Run } from '@cumulet/tasks';
+import { hostParts } from './volumes/store.ts';
+
+/** What the steps of this service's plans use. */
+export interface VolumeDeps {
+  readonly db: Db;
+  readonly settings: Settings;
+  /** This host's backends by name. */
+  readonly backends: ReadonlyMap<string, BlockDriver>;
+  readonly images: Pick<ImageAccess, 'localCopy' | 'put' | 'discard'>;
+  /** Where read-only copies of images are kept on this host. */
+  readonly imageCache: string;
+  /** A directory for files that are on their way (images that are being made). */
+  readonly scratch: string;
+}
+export const plan = planFor<VolumeDeps>();
+type Step = Pick<Run<unknown, unknown, VolumeDeps>, 'taskId' | 'signal' | 'log' | 'progress' | 'deps'>;
+
+/** What a driver gets of a step. */
+export const call = (t: Step): Call => ({ taskId: t.taskId, signal: t.signal, log: t.log, progress: (done, total) => t.progress(done, total) });
+
+/** The driver of `host@backend#pool`; the queue has brought the task to the right host. */
+export function driverOf(t: Pick<Step, 'deps'>, host: string | null): BlockDriver {
+  const { backend, service } = hostParts(host ?? '');
+  const driver = t.deps.backends.get(backend);
+  if (!driver) throw new DriverError('broken', `The backend ${service} is not served here.`);
+  return driver;
+}

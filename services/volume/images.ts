@@ -1,0 +1,38 @@
+import type { Trx } from '@cumulet/db';
+import { images, type ImageFacts as Image } from '@cumulet/image';
+import { BadRequest, Fault } from '@cumulet/wire';
+import { invalidInput } from './faults.ts';
+
+/** What a volume needs to know of an image. */
+export interface ImageFacts {
+  readonly id: string;
+  /** What a guest will see of it, as far as it is known. */
+  readonly sizeBytes: number;
+  readonly minDiskGiB: number;
+  /** The image's own wish (cinder_img_volume_type). */
+  readonly volumeType?: string;
+  /** What the volume keeps of it: `volume_image_metadata`, values as text. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+export interface ImageWho { readonly projectId: string; readonly userId: string; readonly admin: boolean }
+
+/** Custom properties that are no property of the content (upstream's reserved and namespaces). */
+const notCopied = /^(os_glance_|os_hash_|stores$|cinder_encryption_key)/;
+export function imageMetadata(image: Image): Record<string, string> {
+  const custom = Object.entries(image.properties).filter(([key]) => !notCopied.test(key));
+  return {
+    signature_verified: 'False', ...Object.fromEntries(custom.map(([k, v]) => [k, String(v)])), image_id: image.id, image_name: image.name ?? '', ...(image.checksum === null ? {} : { checksum: image.checksum }),
+    ...(image.container_format === null ? {} : { container_format: image.container_format }), ...(image.disk_format === null ? {} : { disk_format: image.disk_format }), min_disk: String(image.min_disk), min_ram: String(image.min_ram), size: String(image.size ?? 0),
+  };
+}
+
+/** An image that a volume may be made of; 400 in upstream's words otherwise. */
+export async function imageForVolume(trx: Trx, who: ImageWho, id: string): Promise<ImageFacts> {
+  const image = await images.find(trx, { projectId: who.projectId, isAdmin: who.admin }, id).catch((error: unknown) => {
+    if (error instanceof Fault && error.status === 404) throw new BadRequest('Invalid image identifier or unable to access requested image.');
+    throw error;
+  });
+  if (image.status !== 'active') throw invalidInput(`Image ${image.id} is not active.`);
+  const wish = image.properties['cinder_img_volume_type'];
+  return { id: image.id, sizeBytes: Math.max(image.virtual_size ?? 0, image.disk_format === 'raw' ? image.size ?? 0 : 0), minDiskGiB: image.min_disk, metadata: imageMetadata(image), ...(wish ? { volumeType: String(wish) } : {}) };
+}

@@ -1,0 +1,119 @@
+import { afterCommit, transaction, type Trx } from '@cumulet/db';
+import type { Runtime } from '@cumulet/service';
+import { BadRequest, isUuid, newId } from '@cumulet/wire';
+import type { Knex } from 'knex';
+import type { By } from '../for_compute.ts';
+import { invalidInput, invalidSnapshot, invalidVolume, snapshotNotFound, volumeNotFound } from '../faults.ts';
+import { imageForVolume, type ImageFacts } from '../images.ts';
+import { tell } from '../messages/store.ts';
+import { enforce, enforceVolumeSize } from '../quotas/limits.ts';
+import { place } from '../scheduler/place.ts';
+import type { Wish } from '../scheduler/filters.ts';
+import type { SnapshotRow } from '../snapshots/store.ts';
+import { specIsTrue } from '../types/store.ts';
+import { chooseType } from '../types/choose.ts';
+import { knownZone } from '../zones/store.ts';
+import { createPlan, type Source } from './plans.ts';
+import { insert, laneOfVolume, lockById, queueOf, type VolumeRow } from './store.ts';
+
+export interface NewVolumeRequest {
+  readonly by: By & { readonly projectId: string; readonly userId: string };
+  /** Undefined: sees every project's volumes, snapshots and types. */
+  readonly bound: string | undefined;
+  readonly name?: string | null | undefined;
+  readonly description?: string | null | undefined;
+  readonly sizeGiB?: number | null | undefined;
+  readonly type?: string | null | undefined;
+  readonly zone?: string | null | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | null | undefined;
+  readonly snapshotId?: string | null | undefined;
+  readonly volumeId?: string | null | undefined;
+  readonly imageId?: string | null | undefined;
+  readonly groupId?: string | null | undefined;
+  readonly hints?: Readonly<Record<string, unknown>> | null | undefined;
+}
+interface Sources { snapshot?: SnapshotRow; volume?: VolumeRow; image?: ImageFacts }
+
+/** One transaction: the sources held, a pool chosen and held, the row with its task, the quota. Returns the id of the new volume. */
+export const create = (rt: Runtime, r: NewVolumeRequest): Promise<string> => transaction(rt.db, trx => createIn(rt, trx, r));
+
+/** Like `create`, in the caller's transaction. */
+export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log'>, trx: Knex.Transaction, r: NewVolumeRequest): Promise<string> {
+  if ([r.snapshotId, r.volumeId, r.imageId].filter(Boolean).length > 1) throw new BadRequest('May specify only one of snapshot, imageRef or source volume');
+  const sources = await findSources(trx, r);
+  const size = sizeOf(r, sources);
+  const type = await chooseType(trx, { asked: r.type || undefined, projectId: r.by.projectId, bound: r.bound, configured: rt.settings.volume.defaultType, like: sources.volume?.type_id ?? sources.snapshot?.type_id, ...(sources.image?.volumeType === undefined ? {} : { fromImage: sources.image.volumeType }) });
+  const zone = await zoneOf(trx, rt, r, sources);
+  await enforceVolumeSize(trx, r.by.projectId, size);
+  const sourceHost = sources.volume?.host ?? (sources.snapshot ? (await lockById(trx, sources.snapshot.volume_id))?.host : undefined);
+  const wish: Wish = {
+    sizeGiB: size, extraSpecs: type.extra_specs, zone, ...(sourceHost ? { service: sourceHost.split('#')[0] } : {}), ...await hinted(trx, r),
+  };
+  const { host, refused } = await place(trx, rt.settings.volume, wish);
+  const id = newId();
+  const source: Source = sources.image ? { kind: 'image', imageId: sources.image.id } : sources.snapshot ? { kind: 'snapshot', snapshotId: sources.snapshot.id } : sources.volume ? { kind: 'volume', volumeId: sources.volume.id } : { kind: 'blank' };
+  const task = host === undefined ? undefined : await rt.tasks.enqueue(trx, createPlan, { volumeId: id, source }, { queue: queueOf(host), lane: laneOfVolume(id), resource: { type: 'volume', id }, by: r.by });
+  await insert(trx, {
+    id, project_id: r.by.projectId, user_id: r.by.userId, name: r.name ?? null, description: r.description ?? null, size, status: task ? 'creating' : 'error', task_id: task ?? null, host: host ?? null, availability_zone: zone,
+    type_id: type.id, multiattach: specIsTrue(type.extra_specs['multiattach']), metadata: { ...r.metadata }, snapshot_id: sources.snapshot?.id ?? null, source_volid: sources.volume?.id ?? null, group_id: r.groupId ?? null,
+    ...(sources.image ? { image_metadata: { ...sources.image.metadata } } : {}), ...(type.encryption ? { encryption_key_id: newId() } : {}),
+  });
+  await enforce(trx, 'volume', { projectId: r.by.projectId, sizeGiB: size, type });
+  if (host === undefined) {
+    await tell(trx, { projectId: r.by.projectId, requestId: r.by.requestId, resource: { type: 'VOLUME', id }, action: 'schedule', detail: 'noBackend', why: `(${refused})` });
+    afterCommit(trx, () => rt.log.warn({ volume: id, refused, size, type: type.name }, 'no backend for a volume'));
+  }
+  return id;
+}
+
+async function findSources(trx: Knex.Transaction, r: NewVolumeRequest): Promise<Sources> {
+  const mine = (row: { project_id: string } | undefined) => row !== undefined && (r.bound === undefined || row.project_id === r.bound);
+  if (r.snapshotId) {
+    const snapshot: SnapshotRow | undefined = isUuid(r.snapshotId) ? await trx('volume_snapshots').where({ id: r.snapshotId }).forShare().first() : undefined;
+    if (!snapshot || !mine(snapshot)) throw snapshotNotFound(r.snapshotId);
+    if (snapshot.status !== 'available') throw invalidSnapshot(`Originating snapshot status must be one of 'available' values`);
+    return { snapshot };
+  }
+  if (r.volumeId) {
+    const volume: VolumeRow | undefined = isUuid(r.volumeId) ? await trx('volumes').where({ id: r.volumeId }).forShare().first() : undefined;
+    if (!volume || !mine(volume)) throw volumeNotFound(r.volumeId);
+    if (!['available', 'in-use'].includes(volume.status)) throw invalidVolume(`Originating source volume status must be one of 'available, in-use' values`);
+    return { volume };
+  }
+  if (r.imageId) return { image: await imageForVolume(trx, { projectId: r.by.projectId, userId: r.by.userId, admin: r.bound === undefined }, r.imageId) };
+  return {};
+}
+
+function sizeOf(r: NewVolumeRequest, s: Sources): number {
+  const size = r.sizeGiB ?? s.snapshot?.size ?? s.volume?.size;
+  if (!size) throw invalidInput(`Invalid volume size provided for create request: ${size ?? 'None'} (size argument must be an integer (or string representation of an integer) and greater than zero).`);
+  if (s.snapshot && size < s.snapshot.size) throw invalidInput(`Volume size '${size}'GB cannot be smaller than the snapshot size ${s.snapshot.size}GB. They must be >= original snapshot size.`);
+  if (s.volume && size < s.volume.size) throw invalidInput(`Volume size '${size}'GB cannot be smaller than original volume size  ${s.volume.size}GB. They must be >= original volume size.`);
+  if (s.image) {
+    const needs = Math.ceil(s.image.sizeBytes / 2 ** 30);
+    if (needs > size) throw invalidInput(`Size of specified image ${needs}GB is larger than volume size ${size}GB.`);
+    if (s.image.minDiskGiB > size) throw invalidInput(`Volume size ${size}GB cannot be smaller than the image minDisk size ${s.image.minDiskGiB}GB.`);
+  }
+  return size;
+}
+
+async function zoneOf(trx: Trx, rt: Pick<Runtime, 'settings'>, r: NewVolumeRequest, s: Sources): Promise<string> {
+  if (r.zone) {
+    if (r.zone !== rt.settings.volume.availabilityZone && !await knownZone(trx, r.zone)) throw invalidInput(`Availability zone '${r.zone}' is invalid.`);
+    return r.zone;
+  }
+  const from = s.volume?.availability_zone ?? (s.snapshot ? (await trx('volumes').where({ id: s.snapshot.volume_id }).first('availability_zone') as { availability_zone: string } | undefined)?.availability_zone : undefined);
+  return from ?? rt.settings.volume.availabilityZone;
+}
+
+/** same_host and different_host: ids of volumes, one or a list. */
+async function hinted(trx: Trx, r: NewVolumeRequest): Promise<Pick<Wish, 'sameAs' | 'differentFrom'>> {
+  const ids = (value: unknown): string[] => [value ?? []].flat().map(String).filter(isUuid);
+  const services = async (value: unknown) => {
+    const list = ids(value);
+    if (list.length === 0) return undefined;
+    const rows: { host: string | null }[] = await trx('volumes').whereIn('id', list).modify(q => { if (r.bound !== undefined) q.where('project_id', r.bound); }).select('host');
+    return rows.map(row => row.host?.split('#')[0] ?? null);
+  };
+  return { sameAs: await services(r.hints?.['same_host']), differentFrom: await services(r.hints?.['different_host']) };
+}

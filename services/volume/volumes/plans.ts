@@ -1,0 +1,117 @@
+import { tryMove, type Trx } from '@cumulet/db';
+import { DriverError, need } from '@cumulet/drivers';
+import type { Provided } from '@cumulet/drivers/block';
+import type { Outcome, TaskFacts } from '@cumulet/tasks';
+import { z } from 'zod';
+import { copied } from '../copying.ts';
+import { call, driverOf, plan, type VolumeDeps } from '../deps.ts';
+import { tell, type Action, type Detail } from '../messages/store.ts';
+import { provided, snapshotRef, volumeRef, volumeSpec } from '../refs.ts';
+import { snapshotById, type SnapshotRow } from '../snapshots/store.ts';
+import { Volume, type VolumeStatus } from './states.ts';
+import { byId, encode, hostParts, remove, type VolumeRow } from './store.ts';
+
+export const source = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('blank') }), z.object({ kind: z.literal('image'), imageId: z.string() }), z.object({ kind: z.literal('snapshot'), snapshotId: z.string() }), z.object({ kind: z.literal('volume'), volumeId: z.string() }),
+]);
+export type Source = z.infer<typeof source>;
+type Step = { readonly taskId: string; readonly signal: AbortSignal; readonly deps: VolumeDeps; readonly log: Parameters<typeof call>[0]['log']; progress(done: number, total: number): void; transaction<T>(work: (trx: import('knex').Knex.Transaction) => Promise<T>): Promise<T> };
+
+/** The row of a step's volume; a volume that is gone ends the task as absent. */
+export async function volumeOf(t: Pick<Step, 'transaction'>, id: string): Promise<VolumeRow> {
+  const row = await t.transaction(trx => byId(trx, id));
+  if (!row) throw new DriverError('absent', `Volume ${id} could not be found.`);
+  return row;
+}
+async function snapshotWithVolume(t: Pick<Step, 'transaction'>, id: string): Promise<{ snapshot: SnapshotRow; volume: VolumeRow }> {
+  const snapshot = await t.transaction(trx => snapshotById(trx, id));
+  if (!snapshot) throw new DriverError('absent', `Snapshot ${id} could not be found.`);
+  return { snapshot, volume: await volumeOf(t, snapshot.volume_id) };
+}
+
+/** Ends a task on a volume: the status it shall have, unless another task has taken it over, and a message when it failed. */
+export async function settleVolume(trx: Trx, how: Outcome, t: TaskFacts, o: { id: string; from: readonly VolumeStatus[]; done: VolumeStatus; failed: VolumeStatus; cancelled?: VolumeStatus; action: Action; detail?: Detail; set?: Partial<VolumeRow>; setFailed?: Partial<VolumeRow> }): Promise<VolumeRow | undefined> {
+  const to = how.state === 'done' ? o.done : how.state === 'cancelled' ? o.cancelled ?? o.failed : o.failed;
+  const set = how.state === 'done' ? o.set : o.setFailed;
+  const row = await tryMove<VolumeStatus, VolumeRow>(trx, Volume, o.id, { from: o.from, to, heldBy: t.taskId, ...(set ? { set: encode(set) } : {}) });
+  if (row && how.state === 'failed') await tell(trx, { projectId: row.project_id, requestId: t.requestId, resource: { type: 'VOLUME', id: o.id }, action: o.action, detail: o.detail ?? 'unknown', why: how.error?.message });
+  return row;
+}
+
+/** An empty volume or a copy of an image, a snapshot or a volume. */
+export const createPlan = plan('volume.create', z.object({ volumeId: z.string(), source }))
+  .step('make', async (t): Promise<{ provided: Provided; bootable?: boolean; imageMetadata?: Record<string, string>; glance?: Record<string, string> }> => {
+    const row = await volumeOf(t, t.input.volumeId);
+    const driver = driverOf(t, row.host);
+    const from = t.input.source;
+    switch (from.kind) {
+      case 'blank': return { provided: await driver.volumes.create(call(t), volumeSpec(row)) };
+      case 'image': {
+        const image = await t.deps.images.localCopy(call(t), from.imageId, t.deps.imageCache);
+        const fromFile = need(driver, 'image').fromFile;
+        if (!fromFile) throw new DriverError('unsupported', 'This backend cannot make volumes of images.');
+        return { provided: await fromFile(call(t), volumeSpec(row), { path: image.path, format: image.format }), bootable: true };
+      }
+      case 'snapshot': {
+        const { snapshot, volume } = await snapshotWithVolume(t, from.snapshotId);
+        if (driver.clone && hostParts(volume.host ?? '').backend === driver.name) return { provided: await driver.clone.fromSnapshot(call(t), snapshotRef(snapshot, volume), volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
+        return { provided: await copied(call(t), { driver: driverOf(t, volume.host), ref: snapshotRef(snapshot, volume) }, driver, volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
+      }
+      case 'volume': {
+        const volume = await volumeOf(t, from.volumeId);
+        if (driver.clone && hostParts(volume.host ?? '').backend === driver.name) return { provided: await driver.clone.fromVolume(call(t), volumeRef(volume), volumeSpec(row), { inUse: volume.status === 'in-use' }), bootable: volume.bootable, ...keep(volume) };
+        return { provided: await copied(call(t), { driver: driverOf(t, volume.host), ref: volumeRef(volume) }, driver, volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
+      }
+    }
+  }, { undo: async t => {
+    const row = await t.transaction(trx => byId(trx, t.input.volumeId));
+    if (row) await driverOf(t, row.host).volumes.delete(call(t), volumeRef(row));
+  } })
+  .settles(async (trx, how, t) => {
+    const made = t.out.make;
+    await settleVolume(trx, how, t, {
+      id: t.input.volumeId, from: ['creating'], done: 'available', failed: 'error', action: t.input.source.kind === 'image' ? 'copyImage' : 'create', detail: how.error?.kind === 'invalid' && t.input.source.kind === 'image' ? 'imageTooBig' : 'createFailed',
+      set: { ...provided(made?.provided), launched_at: new Date(), bootable: made?.bootable ?? false, ...(made?.glance ? { image_metadata: made.glance } : {}) },
+    });
+  });
+const keep = (volume: VolumeRow) => (volume.image_metadata ? { glance: volume.image_metadata } : {});
+
+/** Takes a volume off its backend, with its snapshots when they were to go with it. Their rows are `deleting` with the same task. */
+export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(), snapshotIds: z.array(z.string()).default([]) })).uncancellable()
+  .step('wait for copies', async t => {
+    // A copy that is still being made reads from it: the copy is finished first.
+    const busy = await t.transaction(trx => trx('volumes').where({ source_volid: t.input.volumeId, status: 'creating' }).orWhere(q => q.whereIn('snapshot_id', t.input.snapshotIds).where({ status: 'creating' })).first('id'));
+    if (busy) t.sleep(new Date(Date.now() + 1_000));
+  })
+  .step('remove', async t => {
+    const row = await t.transaction(trx => byId(trx, t.input.volumeId));
+    if (!row?.host) return;
+    const driver = driverOf(t, row.host);
+    for (const id of t.input.snapshotIds) {
+      const snapshot = await t.transaction(trx => snapshotById(trx, id));
+      if (snapshot) await need(driver, 'snapshots').delete(call(t), snapshotRef(snapshot, row));
+    }
+    await driver.volumes.delete(call(t), volumeRef(row));
+  })
+  .settles(async (trx, how, t) => {
+    if (how.state === 'done') {
+      await trx('volume_snapshots').where({ volume_id: t.input.volumeId, task_id: t.taskId }).delete();
+      await remove(trx, t.input.volumeId);
+      return;
+    }
+    await trx('volume_snapshots').where({ volume_id: t.input.volumeId, task_id: t.taskId }).update({ status: 'error_deleting', task_id: null, updated_at: trx.fn.now() });
+    await settleVolume(trx, how, t, { id: t.input.volumeId, from: ['deleting'], done: 'available', failed: 'error_deleting', action: 'delete' });
+  });
+
+/** Grows a volume. The row has the new size already; a failure takes it back. */
+export const extendPlan = plan('volume.extend', z.object({ volumeId: z.string(), from: z.int(), to: z.int(), was: z.enum(['available', 'in-use']) }))
+  .step('extend', async t => {
+    const row = await volumeOf(t, t.input.volumeId);
+    await driverOf(t, row.host).volumes.extend(call(t), { ...volumeRef(row), sizeGiB: t.input.from }, t.input.to);
+  })
+  .settles(async (trx, how, t) => {
+    await settleVolume(trx, how, t, { id: t.input.volumeId, from: ['extending'], done: t.input.was, failed: 'error_extending', action: 'extend', detail: 'extendFailed', setFailed: { size: t.input.from } });
+  })
+  .resumes(async (trx, t) => {
+    await trx('volumes').where({ id: t.input.volumeId, status: 'error_extending', size: t.input.from }).update({ status: 'extending', size: t.input.to, task_id: t.taskId });
+  });
