@@ -1,9 +1,11 @@
 import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
 import { services, type ServiceName, type Settings } from '@cumulet/config';
 import { DriverError, plainCall } from '@cumulet/drivers';
 import { chooseBackends, hostNetwork, simulated, type Backends } from './backends.ts';
 import { writeCredentials } from './credentials.ts';
 import { ensureDatabase, migrateDatabase } from './database.ts';
+import { download } from './download.ts';
 import { guestImage } from './guest-image/build.ts';
 import { embeddedPostgresUrl, embeddedRedisUrl, libvirtFolder, libvirtPart, postgresPart, redisPart, servicePart, type Tools } from './parts.ts';
 import { keepPasswords, writePrivate } from './passwords.ts';
@@ -106,22 +108,27 @@ async function startLibvirt(o: CloudOptions, chosen: Backends): Promise<Backends
   return { ...chosen, libvirtSocket: `${libvirtFolder(o.home)}/run/libvirt-sock` };
 }
 
-/** A file for the demo image, if one is wanted, none is named and one can be built. */
-async function demoImage({ settings, runner, cache, terminal }: CloudOptions): Promise<string | undefined> {
-  if (!settings.demo.enabled || settings.demo.image) return settings.demo.image;
+/** A file for the demo image, if one is wanted: the one named, or one that can be built here. Without one the cloud goes on. */
+async function demoImage(o: CloudOptions): Promise<string | undefined> {
+  const { enabled, image } = o.settings.demo;
+  if (!enabled) return undefined;
   try {
-    return await timed(terminal, 'demo image', guestImage(runner, cache));
+    if (image === undefined) return await timed(o.terminal, 'demo image', guestImage(o.runner, o.cache));
+    if (!/^https?:/.test(image)) return resolve(image);
+    let far = '';
+    const tell = (done: number, total: number) => { far = `${(done / 1e6).toFixed(0)} MB${total > 0 ? ` of ${(total / 1e6).toFixed(0)} MB` : ''}`; };
+    return await timed(o.terminal, 'demo image', download(image, o.cache, o.supervisor.signal, tell), () => far);
   } catch (error) {
-    terminal.say(`no demo image: it cannot be built here (${error instanceof Error ? error.message : String(error)})`);
+    if (!o.supervisor.signal.aborted) o.terminal.say(`no demo image: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
 }
 
 /** Says that a long step is under way, and how long it took. */
-async function timed<T>(terminal: Terminal, what: string, work: Promise<T>): Promise<T> {
+async function timed<T>(terminal: Terminal, what: string, work: Promise<T>, far = () => ''): Promise<T> {
   const began = performance.now();
   const seconds = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
-  const patience = setInterval(() => terminal.say(`${what}: still at it (${seconds()})`), 5000);
+  const patience = setInterval(() => terminal.say(`${what}: ${far() || 'still at it'} (${seconds()})`), 5000);
   try {
     const result = await work;
     if (performance.now() - began > 1000) terminal.say(`${what}: ready (${seconds()})`);

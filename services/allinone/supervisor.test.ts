@@ -25,7 +25,9 @@ const alive = (pid: number) => {
     return false;
   }
 };
-const until = async (condition: () => boolean) => expect.poll(condition, { timeout: 5000, interval: 10 }).toBe(true);
+const until = async (condition: () => boolean) => {
+  await expect.poll(condition, { timeout: 5000, interval: 10 }).toBe(true);
+};
 
 afterEach(() => { said = ''; pids.clear(); });
 
