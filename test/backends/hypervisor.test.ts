@@ -1,73 +1,176 @@
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { plainCall, silent } from '@cumulet/drivers';
-import { createLibvirtDriver, startPrivateLibvirtd, type HypervisorDriver } from '@cumulet/drivers/hypervisor';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { plainCall } from '@cumulet/drivers';
+import { probeKvm, type HypervisorDriver, type HypervisorEvent, type ServerSpec } from '@cumulet/drivers/hypervisor';
+import type { Runner } from '@cumulet/exec';
 import { hypervisorConformance, type HypervisorWorld } from '../../packages/drivers/hypervisor/conformance.ts';
-import { createRunner } from '@cumulet/exec';
-import { guestImage } from '../../services/allinone/guest-image/build.ts';
-import { cacheFolder } from '../../setup/cache.mjs';
+import { libvirtHost, type LibvirtHost } from './libvirt-host.ts';
 
-/** The driver on a libvirtd of its own, with the guest that `npm start` builds, emulated so that it runs anywhere. */
-async function libvirtWorld(): Promise<HypervisorWorld> {
-  const runner = createRunner({ log: silent });
-  const dir = await mkdtemp(join(tmpdir(), 'hyp-'));
-  const bridge = `hypbr${randomUUID().slice(0, 6)}`;
-  const image = process.env['CUMULET_TEST_GUEST_IMAGE'] ?? (await guestImage(runner, cacheFolder(process.env)));
-  await runner.run('cp', ['--sparse=always', image, join(dir, 'base.qcow2')]);
-  const libvirtd = await startPrivateLibvirtd({ dir: join(dir, 'libvirt'), runner });
-  await runner.run('ip', ['link', 'add', bridge, 'type', 'bridge']);
-  await runner.run('ip', ['link', 'set', bridge, 'up']);
-  const instancesDir = join(dir, 'instances');
-  const openDriver = (): Promise<HypervisorDriver> => createLibvirtDriver({
-    socketPath: libvirtd.socketPath, instancesDir, virtType: 'qemu', runner, log: silent, diskCache: 'unsafe', detachTimeoutMs: 5_000, detachAttempts: 4,
-  });
-  const driver = await openDriver();
+const ready = /(TINY|GUEST)-READY/;
 
-  async function guest(id: string, command: string): Promise<string> {
-    // the QEMU agent's own words, by the one way to it that is no part of the driver's contract
-    const uri = `qemu:///system?socket=${libvirtd.socketPath}`;
-    const ask = async (request: object): Promise<Record<string, unknown>> => {
-      const { stdout } = await runner.run('virsh', ['-q', '-c', uri, 'qemu-agent-command', id, JSON.stringify(request)]);
-      return (JSON.parse(stdout) as { return: Record<string, unknown> }).return;
-    };
-    for (let i = 0; i < 50 && !(await driver.agent?.available(plainCall(), id)); i++) await sleep(200);
-    const { pid } = await ask({ execute: 'guest-exec', arguments: { path: '/bin/sh', arg: ['-c', command], 'capture-output': true } });
-    for (;;) {
-      const status = await ask({ execute: 'guest-exec-status', arguments: { pid } });
-      if (status['exited'] === true) return Buffer.from(String(status['out-data'] ?? ''), 'base64').toString();
-      await sleep(50);
-    }
-  }
-
+hypervisorConformance('libvirt', async (): Promise<HypervisorWorld> => {
+  const host = await libvirtHost();
+  const driver = await host.driver();
   return {
-    driver, reopen: openDriver, bridge, guest, memoryMiB: 192,
-    image: { path: join(dir, 'base.qcow2'), format: 'qcow2', sizeGiB: 1 },
-    ready: /(TINY|GUEST|CUMULET)-READY/, bootMs: 80_000,
-    path: (name) => join(dir, name),
-    async volume(sizeMiB) {
-      const path = join(dir, `volume-${randomUUID()}`);
-      const file = await open(path, 'w');
-      await file.truncate(sizeMiB * 2 ** 20);
-      await file.close();
-      return { volumeId: randomUUID(), connection: { driver_volume_type: 'local', data: { device_path: path, format: 'raw' } }, discard: true };
-    },
-    async leftovers(spec) {
-      const files = (await readdir(instancesDir, { recursive: true })).filter((f) => f.startsWith(spec.id));
-      const devices = await readdir('/sys/class/net');
-      const taps = (spec.nics ?? []).map((n) => n.tapName).filter((tap) => devices.includes(tap));
-      const saved = (await readdir(join(dir, 'libvirt', 'lib', 'qemu'), { recursive: true })).filter((f) => f.includes(spec.name));
-      return [...files.filter((f) => !f.endsWith('.sock')), ...taps, ...saved];
-    },
+    driver, reopen: () => host.driver(), bridge: host.bridge, memoryMiB: 192, ready, bootMs: 80_000,
+    image: { path: host.image, format: 'qcow2', sizeGiB: 1 },
+    guest: (id, command) => host.guest(driver, id, command),
+    volume: host.volume, leftovers: host.leftovers,
+    path: (name) => join(host.dir, name),
     async close() {
       await driver.close();
-      await libvirtd.stop({ guests: 'destroy' });
-      await runner.run('ip', ['link', 'delete', bridge]);
-      await rm(dir, { recursive: true, force: true });
+      await host.close();
     },
   };
-}
+});
 
-hypervisorConformance('libvirt', libvirtWorld);
+describe('libvirt hypervisor', () => {
+  const call = plainCall();
+  let host: LibvirtHost;
+  let driver: HypervisorDriver;
+  beforeAll(async () => {
+    host = await libvirtHost();
+    driver = await host.driver();
+  }, 60_000);
+  afterAll(async () => {
+    await driver?.close();
+    await host?.close();
+  }, 60_000);
+
+  const server = (changes: Partial<ServerSpec> = {}): ServerSpec => {
+    const id = randomUUID();
+    const portId = randomUUID();
+    return {
+      id, name: `instance-${id.slice(0, 8)}`, displayName: 'x', vcpus: 1, memoryMiB: 64,
+      root: { kind: 'image', imagePath: host.image, imageFormat: 'qcow2', sizeGiB: 1 },
+      nics: [{ portId, mac: `fa:16:3e:${portId.slice(0, 2)}:${portId.slice(2, 4)}:${portId.slice(4, 6)}`, bridge: host.bridge, tapName: `tap${portId.slice(0, 11)}` }],
+      configDrive: { files: { 'openstack/latest/meta_data.json': '{}' } },
+      ...changes,
+    };
+  };
+
+  it.for([
+    ['SCSI', { hw_disk_bus: 'scsi', hw_cdrom_bus: 'scsi' }, 'sda sdb sdc sdd sde'],
+    ['SATA on q35', { hw_disk_bus: 'sata', hw_machine_type: 'q35' }, 'sda sdb sdc sdd sde'],
+    ['USB', { hw_disk_bus: 'usb', hw_cdrom_bus: 'usb' }, 'sda sdb sdc sdd sde'],
+    ['virtio on q35 with every extra', { hw_machine_type: 'q35', hw_video_model: 'virtio', hw_pointer_model: 'usbtablet', hw_watchdog_action: 'reset', hw_boot_menu: 'true', hw_serial_port_count: '2' }, 'vda vdb vdc vdd sda'],
+    ['virtio without a screen', { hw_video_model: 'none', hw_qemu_guest_agent: 'no' }, 'vda vdb vdc vdd hdd'],
+  ] as [string, Record<string, string>, string][])('runs a machine with %s', async ([, imageProperties, devices]) => {
+    const spec = server({ imageProperties, swapMiB: 8, ephemerals: [{ sizeGiB: 1, guestFormat: 'ext4' }], volumes: [{ ...(await host.volume(1)), qos: { total_iops_sec: 100 } }] });
+    await driver.servers.create(call, spec);
+    expect(await driver.servers.powerState(call, spec.id)).toBe('running');
+    expect((await driver.servers.devices(call, spec.id)).disks.map((d) => d.device).join(' ')).toBe(devices);
+    await driver.servers.destroy(call, spec.id);
+    expect(await host.leftovers(spec)).toEqual([]);
+  });
+
+  it('runs UEFI where there is firmware for it, and says so where there is none', async () => {
+    const spec = server({ imageProperties: { hw_firmware_type: 'uefi', hw_machine_type: 'q35' } });
+    const { firmware } = await driver.host(call);
+    if (firmware.includes('uefi')) {
+      await driver.servers.create(call, spec);
+      expect(await driver.servers.powerState(call, spec.id)).toBe('running');
+    } else {
+      await expect(driver.servers.create(call, spec)).rejects.toMatchObject({ kind: 'unsupported', message: expect.stringContaining('UEFI') });
+    }
+    await driver.servers.destroy(call, spec.id);
+    expect(await host.leftovers(spec)).toEqual([]);
+  });
+
+  it('boots from volumes, and keeps the passwords of network volumes in memory', async () => {
+    const secret = 'hunter2hunter2';
+    const spec = server({
+      root: { kind: 'volume', volume: await host.volume(8) },
+      volumes: [
+        { volumeId: randomUUID(), connection: { driver_volume_type: 'iscsi', data: { target_portal: '127.0.0.1:3260', target_iqn: 'iqn.2010-10.org.openstack:v', target_lun: 1, auth_username: 'u', auth_password: secret } } },
+        { volumeId: randomUUID(), connection: { driver_volume_type: 'rbd', data: { name: 'volumes/v', hosts: ['10.0.0.1'], ports: ['6789'], auth_username: 'cinder', secret_uuid: randomUUID(), keyring: 'QUFBQQ==' } } },
+      ],
+    });
+    await driver.servers.create(call, spec, { powerOn: false });
+    await driver.servers.create(call, spec, { powerOn: false });
+    expect((await driver.servers.devices(call, spec.id)).disks.map((d) => d.role)).toEqual(['root', 'volume', 'volume', 'config']);
+    expect(await host.virsh('secret-list')).toContain('iscsi');
+    expect(await host.virsh('dumpxml', spec.name, '--security-info')).not.toContain(secret);
+    const kept = await host.runner.run('grep', ['-rl', secret, join(host.dir, 'libvirt')], { okExitCodes: [1] });
+    expect(kept.stdout).toBe('');
+    await expect(driver.snapshot?.rootDisk(call, spec.id, join(host.dir, 'x'), { format: 'raw' })).rejects.toMatchObject({ kind: 'invalid' });
+    await driver.servers.destroy(call, spec.id);
+    expect(await host.virsh('secret-list')).not.toContain('iscsi');
+  });
+
+  it('is created whole after a failure at any program that it runs', async () => {
+    const spec = server({ swapMiB: 8, ephemerals: [{ sizeGiB: 1 }] });
+    for (let failing = 1; ; failing++) {
+      let ran = 0;
+      const flaky: Runner = {
+        ...host.runner,
+        async run(program, args, options) {
+          if (++ran === failing) throw new Error(`killed at ${program}`);
+          return host.runner.run(program, args, options);
+        },
+      };
+      const other = await host.driver(flaky);
+      const outcome = await other.servers.create(call, spec, { powerOn: false }).then(() => 'made', (error: Error) => error.message);
+      await other.close();
+      if (outcome === 'made') break;
+      expect(outcome).toContain('killed at');
+      expect((await host.leftovers(spec)).filter((f) => f.includes('.part') || f.includes('.config-'))).toEqual([]);
+    }
+    expect(await driver.servers.powerState(call, spec.id)).toBe('shutdown');
+    await driver.servers.destroy(call, spec.id);
+    expect(await host.leftovers(spec)).toEqual([]);
+  });
+
+  it('runs several at once, and sees nobody else\'s', async () => {
+    const specs = Array.from({ length: 4 }, () => server());
+    await Promise.all(specs.map((spec) => driver.servers.create(call, spec)));
+    expect((await driver.list(call)).map((d) => d.state)).toEqual(['running', 'running', 'running', 'running']);
+    const stranger = await host.driver(host.runner, join(host.dir, 'other-cloud'));
+    expect(await stranger.list(call)).toEqual([]);
+    const [first] = specs;
+    if (first) {
+      expect(await stranger.servers.powerState(call, first.id)).toBe('nostate');
+      await stranger.servers.destroy(call, first.id);
+      await expect(stranger.servers.create(call, first)).rejects.toMatchObject({ kind: 'busy' });
+      expect(await driver.servers.powerState(call, first.id)).toBe('running');
+    }
+    await stranger.close();
+    await Promise.all(specs.map((spec) => driver.servers.destroy(call, spec.id)));
+    expect(await driver.list(call)).toEqual([]);
+  }, 60_000);
+
+  it('outlives its daemon: guests go on, calls fail for a while, events come back', async () => {
+    const spec = server();
+    await driver.servers.create(call, spec);
+    const events: HypervisorEvent[] = [];
+    const stop = driver.events((event) => events.push(event));
+    const pid = async (): Promise<string> => (await host.runner.run('pgrep', ['-f', `guest=${spec.name}`])).stdout;
+    const before = await pid();
+    process.kill(host.daemon.pid, 'SIGKILL');
+    await host.daemon.exit;
+    await expect(driver.servers.powerState(call, spec.id)).rejects.toMatchObject({ kind: 'transient' });
+    await host.startDaemon();
+    await expect.poll(() => events.map((e) => e.kind), { timeout: 15_000 }).toContain('gap');
+    expect(await driver.servers.powerState(call, spec.id)).toBe('running');
+    expect(await pid()).toBe(before);
+    await driver.servers.pause(call, spec.id);
+    await expect.poll(() => events.at(-1)).toEqual({ kind: 'paused', serverId: spec.id, byGuest: false });
+    await host.daemon.stop({ guests: 'leave' });
+    await host.startDaemon();
+    expect(await driver.servers.powerState(call, spec.id)).toBe('paused');
+    await host.daemon.stop({ guests: 'shutdown', graceMs: 300 });
+    expect((await host.runner.run('pgrep', ['-f', `guest=${spec.name}`], { okExitCodes: [1] })).stdout).toBe('');
+    await host.startDaemon();
+    await driver.servers.restore(call, spec, 'running');
+    expect(await driver.servers.powerState(call, spec.id)).toBe('running');
+    stop();
+    await driver.servers.destroy(call, spec.id);
+  }, 60_000);
+
+  it('proves acceleration by a guest that boots', async () => {
+    const guest = { disk: host.image, format: 'qcow2', expect: ready } as const;
+    expect(await probeKvm({ runner: host.runner, guest, accelerator: 'tcg', timeoutMs: 500 })).toMatchObject({ usable: false });
+    expect((await probeKvm({ runner: host.runner, guest, timeoutMs: 3_000 })).reason).not.toBe('');
+  });
+});

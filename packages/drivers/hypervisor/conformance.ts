@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall, type Call } from '../call.ts';
@@ -151,6 +152,20 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
       expect(facts).toMatchObject({ state: 'running', configDrive: true, memory: { maximumMiB: spec.memoryMiB } });
       expect([facts.cpus.length, facts.nics.length, facts.disks.length]).toEqual([1, 1, 2]);
     });
+
+    it('lets its screen and its serial port be reached, and its password be set', async () => {
+      const { guest } = world;
+      if (!guest) return;
+      const screen = await need(driver, 'console').vnc(call, spec.id);
+      expect(await conversation({ host: screen.host, port: screen.port }, '', /^RFB 003/)).toContain('RFB');
+      const serial = await driver.console?.serial?.(call, spec.id);
+      if (serial) expect(await conversation({ path: serial.unixPath }, '\n\n', /login:/)).toContain('login:');
+      const before = await guest(spec.id, 'head -1 /etc/shadow');
+      await need(driver, 'agent').setPassword(call, spec.id, 'root', 'correct horse "battery" <staple>');
+      expect(await guest(spec.id, 'head -1 /etc/shadow')).not.toBe(before);
+      expect(await need(driver, 'agent').freeze(call, spec.id)).toBeGreaterThan(0);
+      expect(await need(driver, 'agent').thaw(call, spec.id)).toBeGreaterThan(0);
+    }, 30_000);
 
     it('pauses and unpauses', async () => {
       await driver.servers.pause(call, spec.id);
@@ -315,6 +330,22 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
       expect(events.at(-1)?.kind).not.toBe('gap');
     }, 60_000);
   });
+}
+
+/** What is said at the other end until it matches, after `say` was said. */
+async function conversation(to: { host: string; port: number } | { path: string }, say: string, until: RegExp): Promise<string> {
+  const socket = connect(to);
+  let heard = '';
+  let failure: Error | undefined;
+  socket.on('data', (bytes) => { heard += bytes.toString('latin1'); });
+  socket.on('connect', () => { if (say !== '') socket.write(say); });
+  socket.on('error', (error) => { failure = error; });
+  try {
+    await expect.poll(() => failure?.message ?? heard, { timeout: 10_000, interval: 50 }).toMatch(until);
+    return heard;
+  } finally {
+    socket.destroy();
+  }
 }
 
 const rootGiB = (spec: ServerSpec): number => (spec.root.kind === 'image' ? spec.root.sizeGiB : 0);

@@ -1,8 +1,8 @@
 import { open, rename, stat, truncate, type FileHandle } from 'node:fs/promises';
+import { exists } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import type { Consoles } from '../contract.ts';
 import type { Context } from './context.ts';
-import { exists } from './files.ts';
 
 /** What the API may show at most: Nova's own limit. */
 export const consoleCapBytes = 102_400;

@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Call } from '../../call.ts';
+import { exists } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import type { HypervisorDriver, Servers } from '../contract.ts';
 import { createAgent } from './agent.ts';
@@ -9,7 +10,7 @@ import { Context, type LibvirtOptions } from './context.ts';
 import { readDevices } from './devices.ts';
 import { readDiagnostics } from './diagnostics.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
-import { exists, Files, hasDirectIo } from './files.ts';
+import { Files, hasDirectIo } from './files.ts';
 import { hostFacts, ownDomains } from './host-facts.ts';
 import { createNics, createVolumes } from './plug.ts';
 import { pause, powerOff, powerOn, prepare, reboot, restore, start, suspend, unpause } from './power.ts';
@@ -111,8 +112,9 @@ async function destroy(context: Context, call: Call, id: string, keepDisks: bool
 function keepConsoleLogsShort(context: Context): NodeJS.Timeout {
   const limit = context.options.consoleLogBytes ?? 4 * 2 ** 20;
   const trim = async (): Promise<void> => {
-    for (const entry of await readdir(context.instancesDir)) {
-      const path = join(context.instancesDir, entry, 'console.log');
+    for (const entry of await readdir(context.instancesDir, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      const path = join(context.instancesDir, entry.name, 'console.log');
       if ((await exists(path)) && (await trimConsoleLog(path, limit))) context.log.debug({ path }, 'cut a long console log');
     }
   };

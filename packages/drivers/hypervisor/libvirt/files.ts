@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { convert, create, info, resize, type ImageAt } from '@cumulet/diskimage';
 import { ProgramError, ProgramMissing, type Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
+import { exists, fromErrno } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import type { ConfigDrive, EphemeralDisk, ServerSpec } from '../spec.ts';
 
@@ -58,7 +59,7 @@ export class Files {
       await rename(part, path);
     } catch (error) {
       await rm(part, { force: true });
-      throw full(error);
+      throw fromErrno(error, 'A disk of the server could not be made');
     }
   }
 
@@ -172,18 +173,6 @@ function failed(error: unknown, message: string): unknown {
   if (error instanceof ProgramMissing) return new DriverError('unsupported', `${message} ${error.program} is not installed on this host.`, { cause: error });
   const kind = /no space left|ENOSPC/i.test(error.stderr) ? 'full' : 'broken';
   return new DriverError(kind, kind === 'full' ? 'No space is left on the hypervisor.' : message, { detail: `${error.message} ${error.stderr}`.slice(0, 1_000), cause: error });
-}
-
-function full(error: unknown): unknown {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT' ? new DriverError('full', 'No space is left on the hypervisor.', { cause: error }) : error;
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, (error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
-    throw error;
-  });
 }
 
 async function readable(path: string): Promise<void> {

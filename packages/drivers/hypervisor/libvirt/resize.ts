@@ -1,11 +1,12 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Call } from '../../call.ts';
+import { exists } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import type { Resize, ServerSpec } from '../contract.ts';
 import { checkSpec } from '../validate.ts';
 import type { Context } from './context.ts';
-import { exists, type Files } from './files.ts';
+import type { Files } from './files.ts';
 import { powerOff, prepare, start } from './power.ts';
 
 const GiB = 2 ** 30;

@@ -1,13 +1,14 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Call } from '../../call.ts';
+import { exists } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import type { Snapshot } from '../contract.ts';
 import { freezeIfPossible } from './agent.ts';
 import type { Context } from './context.ts';
 import { aliasOf, readDevices } from './devices.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
-import { exists, type Files } from './files.ts';
+import type { Files } from './files.ts';
 import type { DomainHandle } from './protocol.ts';
 import { toXml } from './xml.ts';
 
