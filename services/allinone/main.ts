@@ -45,7 +45,10 @@ async function run(): Promise<void> {
     if (!end.signal.aborted) await new Promise((resolve) => end.signal.addEventListener('abort', resolve));
   } catch (error) {
     // A start that was broken off by Ctrl-C is no failure.
-    if (!end.signal.aborted) throw error instanceof Refusal ? new Refusal(`${error.message} (logs: ${home.file('log')})`, { cause: error }) : error;
+    if (!end.signal.aborted) {
+      if (!(error instanceof Refusal)) reports.line('cumulet', JSON.stringify({ level: 60, time: new Date().toISOString(), service: 'cumulet', msg: 'the start failed', stack: error instanceof Error ? error.stack : String(error) }));
+      throw new Refusal(`${error instanceof Error ? error.message : String(error)} (logs: ${home.file('log')})`, { cause: error });
+    }
   } finally {
     const ending = performance.now();
     removeCredentials(home);
