@@ -55,7 +55,7 @@ export const volumesOf = (rt: Pick<Runtime, 'settings' | 'log'>): VolumesForComp
   },
   async createFor(trx, tasks, o) {
     const s = o.source;
-    const id = await createIn({ ...rt, tasks }, trx, {
+    const id = await createIn({ settings: rt.settings, log: rt.log, tasks }, trx, {
       by: o.by, bound: o.by.projectId, name: o.name, sizeGiB: o.sizeGiB, zone: o.availabilityZone, type: o.volumeType,
       ...('imageId' in s ? { imageId: s.imageId } : 'snapshotId' in s ? { snapshotId: s.snapshotId } : 'volumeId' in s ? { volumeId: s.volumeId } : {}),
     });

@@ -1,4 +1,4 @@
-import { duplicateOf, move, transaction } from '@cumulet/db';
+import { duplicateOf, move, transaction, type Trx } from '@cumulet/db';
 import type { ConnectionInfo } from '@cumulet/drivers/block';
 import type { Context } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
@@ -16,7 +16,7 @@ import { connectPlan, disconnectPlan } from './plans.ts';
 import { attachmentById, followAttachments, ofVolume, patchAttachment, type AttachmentRow } from './store.ts';
 
 /** The caller's attachment: it belongs to who owns the volume (LP 2138566). */
-export async function show(rt: Runtime, ctx: Context, id: string): Promise<AttachmentRow> {
+export async function show(rt: { readonly db: Trx }, ctx: Context, id: string): Promise<AttachmentRow> {
   const row = await attachmentById(rt.db, id);
   const volume = row && await byId(rt.db, row.volume_id);
   const bound = boundTo(ctx);
@@ -90,7 +90,7 @@ export async function connect(rt: Runtime, ctx: Context, row: AttachmentRow, con
 const complete = (trx: Knex.Transaction, row: AttachmentRow, values: Partial<AttachmentRow> = {}) => patchAttachment(trx, row.id, { status: 'attached', attached_at: row.attached_at ?? new Date(), ...values });
 /** os-complete: the caller has it attached. */
 export const markComplete = (rt: Runtime, ctx: Context, id: string): Promise<void> => transaction(rt.db, async trx => {
-  const row = await show({ ...rt, db: trx as never }, ctx, id);
+  const row = await show({ db: trx }, ctx, id);
   const volume = await lockById(trx, row.volume_id);
   if (!volume || !['reserved', 'attaching', 'in-use', 'detaching'].includes(volume.status)) throw invalidVolume(`Volume ${row.volume_id} is ${volume?.status ?? 'gone'} and cannot be completed.`);
   await complete(trx, row);
