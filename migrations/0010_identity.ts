@@ -70,13 +70,6 @@ export async function up(knex: Knex): Promise<void> {
     expires_at timestamptz
   )`);
   await knex.raw(`create index passwords_user on passwords (user_id, id desc)`);
-  // Passcodes already used: a TOTP code opens once.
-  await knex.raw(`create table used_passcodes (
-    user_id text not null references users (id) on delete cascade,
-    step bigint not null,
-    primary key (user_id, step)
-  )`);
-
   await knex.raw(`create table groups (
     id text primary key,
     domain_id text not null references projects (id) on delete cascade,

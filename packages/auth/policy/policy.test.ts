@@ -97,13 +97,13 @@ test('an operator\'s file overrides single rules, also by their old names; a bro
     expect(logged).toHaveLength(1);
     expect(e.check('os_compute_api:os-lock-server:lock', caller(), own)).toBe(false);
   }
-  writeFileSync(file, '"os_compute_api:os-server-external-events:create": "!"\n"os_compute_api:os-agents": "@"\n');
+  writeFileSync(file, '"os_compute_api:os-server-external-events:create": "!"\n"os_compute_api:os-baremetal-nodes": "@"\n');
   await e.reload();
   expect(e.check('os_compute_api:os-lock-server:lock', caller(), own)).toBe(true);
-  expect(e.check('os_compute_api:os-agents:list', caller(), own)).toBe(true);
+  expect(e.check('os_compute_api:os-baremetal-nodes:list', caller(), own)).toBe(true);
   rmSync(file);
   await e.reload();
-  expect(e.check('os_compute_api:os-agents:list', caller(), own)).toBe(false);
+  expect(e.check('os_compute_api:os-baremetal-nodes:list', caller(), own)).toBe(false);
 });
 
 test('the file is read again when it changes', { timeout: 10_000 }, async () => {

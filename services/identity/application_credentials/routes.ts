@@ -1,6 +1,6 @@
 import { brokenReference } from '@cumulet/db';
 import { operation, type Context, type Operation } from '@cumulet/http';
-import { Forbidden, micros, orNull } from '@cumulet/wire';
+import { Forbidden } from '@cumulet/wire';
 import { about } from '../asking.ts';
 import { absent } from '../faults.ts';
 import type { Identity } from '../identity.ts';
@@ -9,7 +9,7 @@ import { columns as roleColumns, type RoleRow } from '../roles/store.ts';
 import { Filters } from '../shapes.ts';
 import { AppCredCreate } from './schemas.ts';
 import * as service from './service.ts';
-import { accessRulesOf, find, type AppCredRow } from './store.ts';
+import { accessRulesOf, find, rows, type AppCredRow } from './store.ts';
 
 interface RuleRow { readonly id: string; readonly user_id: string; readonly service: string; readonly method: string; readonly path: string }
 
@@ -19,7 +19,7 @@ export function appCredRoutes(identity: Identity): Operation[] {
     const roles: RoleRow[] = await db('roles').select(roleColumns).whereIn('id', db('application_credential_roles').where({ application_credential_id: c.id }).select('role_id')).orderBy('name');
     const rules = await accessRulesOf(db, c.id);
     return {
-      id: c.id, name: c.name, description: c.description, user_id: c.user_id, project_id: c.project_id, system: null, expires_at: orNull(micros)(c.expires_at), unrestricted: c.unrestricted,
+      id: c.id, name: c.name, description: c.description, user_id: c.user_id, project_id: c.project_id, system: null, expires_at: c.expires_text, unrestricted: c.unrestricted,
       roles: roles.map(r => ({ id: r.id, name: r.name, domain_id: r.domain_id, description: r.description, options: r.options })), ...(rules.length > 0 ? { access_rules: rules } : {}),
       links: self(ctx, `application_credentials/${c.id}`),
     };
@@ -54,7 +54,7 @@ export function appCredRoutes(identity: Identity): Operation[] {
       async handler(ctx) {
         ctx.permit(about(ctx));
         service.refuseDelegated(ctx.caller);
-        const page = await list<AppCredRow>(ctx, db('application_credentials').select('application_credentials.*').where('application_credentials.user_id', ctx.params['user_id'] as string), { filters: { name: 'application_credentials.name' }, order: 'application_credentials.id' }, settings.http.maxLimit);
+        const page = await list<AppCredRow>(ctx, rows(db).where('application_credentials.user_id', ctx.params['user_id'] as string), { filters: { name: 'application_credentials.name' }, order: 'application_credentials.id' }, settings.http.maxLimit);
         return { application_credentials: await Promise.all(page.rows.map(c => view(ctx, c))), links: page.links };
       },
     }),

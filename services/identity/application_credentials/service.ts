@@ -1,11 +1,12 @@
 import type { Caller } from '@cumulet/auth';
 import { transaction, type Trx } from '@cumulet/db';
-import { BadRequest, Forbidden, newHexId, parseTime } from '@cumulet/wire';
+import { BadRequest, Forbidden, newHexId } from '@cumulet/wire';
 import { effectiveRoles, withImplied, type RoleRef } from '../assignments/effective.ts';
-import { absent, badTimestamp, duplicate, expiredAlready, forbidden, unlessDuplicate } from '../faults.ts';
+import { absent, duplicate, forbidden, unlessDuplicate } from '../faults.ts';
 import type { Identity } from '../identity.ts';
+import { futureTime } from '../times.ts';
 import type { RoleBody, RuleBody } from './schemas.ts';
-import { hashSecret, newSecret, type AppCredRow } from './store.ts';
+import { find, hashSecret, newSecret, type AppCredRow } from './store.ts';
 
 export interface NewAppCred {
   readonly name: string;
@@ -15,15 +16,6 @@ export interface NewAppCred {
   readonly unrestricted?: boolean | null | undefined;
   readonly roles?: readonly RoleBody[] | undefined;
   readonly access_rules?: readonly RuleBody[] | undefined;
-}
-
-/** A time in the future, or undefined when none is given. */
-export function futureTime(text: string | null | undefined, now: number): Date | null {
-  if (text == null) return null;
-  const at = parseTime(text);
-  if (!at) throw badTimestamp();
-  if (at.getTime() <= now) throw expiredAlready();
-  return at;
 }
 
 /** Creates a credential for the caller, in the caller's project. The secret is in the answer and nowhere else. */
@@ -40,11 +32,11 @@ export async function create(identity: Identity, caller: Caller, userId: string,
   const row = await transaction(identity.db, async trx => {
     await refuseTooMany(identity, trx, userId);
     const roles = await rolesFor(trx, caller, projectId, body.roles);
-    const made: AppCredRow = { id: newHexId(), user_id: userId, project_id: projectId, name: body.name, description: body.description ?? null, secret_hash, unrestricted: body.unrestricted === true, expires_at };
+    const made = { id: newHexId(), user_id: userId, project_id: projectId, name: body.name, description: body.description ?? null, secret_hash, unrestricted: body.unrestricted === true, expires_at };
     await unlessDuplicate(trx('application_credentials').insert(made), () => duplicate('application_credential', `Duplicate entry found with name ${body.name}`));
     await trx('application_credential_roles').insert(roles.map(r => ({ application_credential_id: made.id, role_id: r.id })));
     for (const rule of body.access_rules ?? []) await trx('application_credential_access_rules').insert({ application_credential_id: made.id, access_rule_id: await ruleId(trx, userId, rule) }).onConflict().ignore();
-    return made;
+    return await find(trx, made.id) as AppCredRow;
   });
   return { row, secret };
 }

@@ -1,6 +1,8 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { AccessRule } from '@cumulet/auth';
 import type { Trx } from '@cumulet/db';
+import type { Knex } from 'knex';
+import { exactly } from '../times.ts';
 import type { Identity } from '../identity.ts';
 
 export interface AppCredRow {
@@ -12,9 +14,12 @@ export interface AppCredRow {
   readonly secret_hash: string;
   readonly unrestricted: boolean;
   readonly expires_at: Date | null;
+  /** The same to the microsecond, as it was given. */
+  readonly expires_text: string | null;
 }
-export const find = (trx: Trx, id: string): Promise<AppCredRow | undefined> => trx('application_credentials').where({ id }).first();
-export const findByName = (trx: Trx, userId: string, name: string): Promise<AppCredRow | undefined> => trx('application_credentials').where({ user_id: userId, name }).first();
+export const rows = (trx: Trx): Knex.QueryBuilder => trx('application_credentials').select('application_credentials.*', trx.raw(exactly('application_credentials.expires_at', 'expires_text')));
+export const find = (trx: Trx, id: string): Promise<AppCredRow | undefined> => rows(trx).where({ id }).first();
+export const findByName = (trx: Trx, userId: string, name: string): Promise<AppCredRow | undefined> => rows(trx).where({ user_id: userId, name }).first();
 
 export const accessRuleIds = (trx: Trx, appCredId: string): Promise<string[]> => trx('application_credential_access_rules').where({ application_credential_id: appCredId }).pluck('access_rule_id').then(ids => ids as string[]);
 export const accessRulesOf = async (trx: Trx, appCredId: string): Promise<AccessRule[]> =>

@@ -27,8 +27,9 @@ export function ec2Routes(identity: Identity): Operation[] {
   const permitted = async (ctx: Context): Promise<CredentialRow> => {
     const access = ctx.params['credential_id'] as string;
     const row = await find(db, idOfAccessKey(access));
-    ctx.permit(about(ctx, { credential: row ? { user_id: row.user_id } : {} }));
+    // Upstream looks before it asks here, so that what is gone is a 404 for everyone. The key itself is the secret that one would have to guess.
     if (!row) throw absent('credential', access);
+    ctx.permit(about(ctx, { credential: { user_id: row.user_id } }));
     if (row.type !== 'ec2') throw new Unauthorized();
     if (!reaches(ctx.caller, row)) throw forbidden('EC2 credential project does not match the project scope of the delegated token');
     await mustExist(ctx);

@@ -1,5 +1,5 @@
 import { operation, type Method, type Operation } from '@cumulet/http';
-import { NotFound, NotImplemented } from '@cumulet/wire';
+import { NotImplemented, type NotFound } from '@cumulet/wire';
 import { absent } from '../faults.ts';
 import { links } from '../listing.ts';
 

@@ -9,17 +9,17 @@ import { roleView } from '../roles/view.ts';
 import { Filters } from '../shapes.ts';
 import { TrustCreate } from './schemas.ts';
 import * as service from './service.ts';
-import { roleIds, type TrustRow } from './store.ts';
+import { roleIds, rows, type TrustRow } from './store.ts';
 
 export function trustRoutes(identity: Identity): Operation[] {
   const { db } = identity;
   const plain = (ctx: Context, t: TrustRow) => ({
-    ...t.extra, id: t.id, trustor_user_id: t.trustor_user_id, trustee_user_id: t.trustee_user_id, project_id: t.project_id, impersonation: t.impersonation, expires_at: orNull(microsZ)(t.expires_at), remaining_uses: t.remaining_uses,
+    ...t.extra, id: t.id, trustor_user_id: t.trustor_user_id, trustee_user_id: t.trustee_user_id, project_id: t.project_id, impersonation: t.impersonation, expires_at: t.expires_text === null ? null : `${t.expires_text}Z`, remaining_uses: t.remaining_uses,
     deleted_at: orNull(microsZ)(t.deleted_at), redelegated_trust_id: t.redelegated_trust_id, redelegation_count: t.redelegation_count, links: self(ctx, `OS-TRUST/trusts/${t.id}`),
   });
   const rolesOf = async (ctx: Context, t: TrustRow) => {
-    const rows: RoleRow[] = await db('roles').select(roleColumns).whereIn('id', await roleIds(db, t.id)).orderBy('name');
-    return rows.map(r => roleView(ctx, r));
+    const found: RoleRow[] = await db('roles').select(roleColumns).whereIn('id', await roleIds(db, t.id)).orderBy('name');
+    return found.map(r => roleView(ctx, r));
   };
   const rolesLinks = (ctx: Context, t: TrustRow) => ({ self: self(ctx, `OS-TRUST/trusts/${t.id}/roles`).self, next: null, previous: null });
   const whole = async (ctx: Context, t: TrustRow) => ({ ...plain(ctx, t), roles: await rolesOf(ctx, t), roles_links: rolesLinks(ctx, t) });
@@ -40,8 +40,8 @@ export function trustRoutes(identity: Identity): Operation[] {
         else if (trustee) ctx.permit(about(ctx, { trust: { trustee_user_id: trustee } }), 'identity:list_trusts_for_trustee');
         else ctx.permit(about(ctx));
         service.refuseAppCred(ctx.caller);
-        const rows: TrustRow[] = await db('trusts').whereNull('deleted_at').where({ ...(trustor ? { trustor_user_id: trustor } : trustee ? { trustee_user_id: trustee } : {}) }).orderBy('id');
-        return { trusts: rows.map(t => plain(ctx, t)), links: links(ctx) };
+        const found: TrustRow[] = await rows(db).where(trustor ? { trustor_user_id: trustor } : trustee ? { trustee_user_id: trustee } : {}).orderBy('id');
+        return { trusts: found.map(t => plain(ctx, t)), links: links(ctx) };
       },
     }),
     operation({

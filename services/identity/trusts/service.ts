@@ -1,12 +1,12 @@
 import type { Caller } from '@cumulet/auth';
 import { transaction, type Trx } from '@cumulet/db';
 import { BadRequest, Forbidden, newHexId, Unauthorized } from '@cumulet/wire';
-import { futureTime } from '../application_credentials/service.ts';
 import { effectiveRoles } from '../assignments/effective.ts';
 import { absent, forbidden } from '../faults.ts';
 import type { Identity } from '../identity.ts';
 import { find as findProject } from '../projects/store.ts';
 import { split } from '../shapes.ts';
+import { futureTime } from '../times.ts';
 import { find as findUser } from '../users/store.ts';
 import type { NewTrust } from './schemas.ts';
 import * as store from './store.ts';
@@ -16,12 +16,12 @@ const noUses = (trust: TrustRow) => new Forbidden(`No remaining uses for trust: 
 const isOver = (trust: TrustRow, now: number) => trust.expires_at !== null && trust.expires_at.getTime() <= now;
 
 /** A trust as the API sees it: gone when it is over, refused when it is used up or its chain is broken. */
-export async function livingTrust(identity: Identity, id: string): Promise<TrustRow> {
-  const trust = await store.find(identity.db, id);
+export async function livingTrust(identity: Identity, id: string, trx: Trx = identity.db): Promise<TrustRow> {
+  const trust = await store.find(trx, id);
   if (!trust || isOver(trust, identity.clock())) throw absent('trust', id);
   if (trust.remaining_uses === 0) throw noUses(trust);
-  for (const parent of (await store.pedigree(identity.db, trust)).slice(1)) {
-    const agent = await findUser(identity.db, parent.trustee_user_id);
+  for (const parent of (await store.pedigree(trx, trust)).slice(1)) {
+    const agent = await findUser(trx, parent.trustee_user_id);
     if (!agent?.enabled) throw forbidden();
   }
   return trust;
@@ -49,17 +49,17 @@ export async function create(identity: Identity, caller: Caller, body: NewTrust)
   const expires_at = futureTime(body.expires_at, identity.clock());
   return transaction(identity.db, async trx => {
     if (!(await findUser(trx, body.trustee_user_id))) throw absent('user', body.trustee_user_id);
-    const parent = caller.trustId === undefined ? undefined : await livingTrust(identity, caller.trustId);
+    const parent = caller.trustId === undefined ? undefined : await livingTrust(identity, caller.trustId, trx);
     const roles = await roleIdsOf(trx, body.roles ?? []);
     await refuseForeignRoles(trx, body, roles, parent);
-    const row: TrustRow = {
+    const row = {
       id: newHexId(), trustor_user_id: body.trustor_user_id, trustee_user_id: body.trustee_user_id, project_id: body.project_id || null, impersonation: body.impersonation, expires_at: expires_at ?? parent?.expires_at ?? null,
       remaining_uses: body.remaining_uses ?? null, redelegated_trust_id: parent?.id ?? null, redelegation_count: countOf(identity, body, parent), deleted_at: null, extra: split(body, own).extra,
     };
     if (parent) await refuseWidening(identity, trx, row, roles, parent);
     await trx('trusts').insert(row);
     if (roles.length > 0) await trx('trust_roles').insert(roles.map(role_id => ({ trust_id: row.id, role_id })));
-    return row;
+    return await store.find(trx, row.id) as TrustRow;
   });
 }
 
@@ -100,12 +100,12 @@ function countOf(identity: Identity, body: NewTrust, parent: TrustRow | undefine
 }
 
 /** A trust that is passed on gives no more than it was: not longer, not other roles, not more often, not another's face. */
-async function refuseWidening(identity: Identity, trx: Trx, row: TrustRow, roles: readonly string[], parent: TrustRow): Promise<void> {
+async function refuseWidening(identity: Identity, trx: Trx, row: Pick<TrustRow, 'remaining_uses' | 'impersonation' | 'project_id'> & { readonly expires_at: string | Date | null }, roles: readonly string[], parent: TrustRow): Promise<void> {
   const most = identity.settings.identity.maxRedelegationCount;
   for (const above of await store.pedigree(trx, parent)) {
     if (above.redelegation_count <= 0 || above.redelegation_count > most) throw forbidden();
     if (row.remaining_uses !== null) throw forbidden();
-    if (above.expires_at && (!row.expires_at || row.expires_at > above.expires_at)) throw forbidden();
+    if (above.expires_at && (!row.expires_at || new Date(row.expires_at) > above.expires_at)) throw forbidden();
     const lent = new Set(await store.roleIds(trx, above.id));
     if (roles.some(id => !lent.has(id))) throw forbidden();
     if (!above.impersonation && row.impersonation) throw forbidden();

@@ -1,4 +1,6 @@
 import type { Trx } from '@cumulet/db';
+import type { Knex } from 'knex';
+import { exactly } from '../times.ts';
 
 export interface TrustRow {
   readonly id: string;
@@ -12,8 +14,11 @@ export interface TrustRow {
   readonly redelegation_count: number;
   readonly deleted_at: Date | null;
   readonly extra: Readonly<Record<string, unknown>>;
+  /** `expires_at` to the microsecond. */
+  readonly expires_text: string | null;
 }
-export const find = (trx: Trx, id: string): Promise<TrustRow | undefined> => trx('trusts').where({ id }).whereNull('deleted_at').first();
+export const rows = (trx: Trx): Knex.QueryBuilder => trx('trusts').select('trusts.*', trx.raw(exactly('trusts.expires_at', 'expires_text'))).whereNull('trusts.deleted_at');
+export const find = (trx: Trx, id: string): Promise<TrustRow | undefined> => rows(trx).where({ id }).first();
 export const roleIds = async (trx: Trx, trustId: string): Promise<string[]> => trx('trust_roles').where({ trust_id: trustId }).pluck('role_id');
 
 /** The trust and those that it was passed on from, nearest first. */
