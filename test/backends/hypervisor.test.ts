@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '@cumulet/drivers';
-import { probeKvm, type HypervisorDriver, type HypervisorEvent, type ServerSpec } from '@cumulet/drivers/hypervisor';
+import { findSystemLibvirt, probeKvm, type HypervisorDriver, type HypervisorEvent, type ServerSpec } from '@cumulet/drivers/hypervisor';
 import type { Runner } from '@cumulet/exec';
 import { hypervisorConformance, type HypervisorWorld } from '../../packages/drivers/hypervisor/conformance.ts';
 import { libvirtHost, type LibvirtHost } from './libvirt-host.ts';
@@ -167,6 +167,11 @@ describe('libvirt hypervisor', () => {
     stop();
     await driver.servers.destroy(call, spec.id);
   }, 60_000);
+
+  it('finds a daemon that runs, and none where none does', async () => {
+    expect(await findSystemLibvirt([join(host.dir, 'nobody'), host.daemon.socketPath])).toMatchObject({ socketPath: host.daemon.socketPath });
+    expect(await findSystemLibvirt([join(host.dir, 'nobody')])).toBeUndefined();
+  });
 
   it('proves acceleration by a guest that boots', async () => {
     const guest = { disk: host.image, format: 'qcow2', expect: ready } as const;

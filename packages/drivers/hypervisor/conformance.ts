@@ -41,6 +41,7 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
     let spec: ServerSpec;
     let volume: VolumeDisk;
     let second: Nic;
+    let imageAsGiven: number;
 
     beforeAll(async () => {
       world = await makeWorld();
@@ -49,6 +50,7 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
       spec = newServer(world);
       volume = await world.volume(64);
       second = newNic(world);
+      imageAsGiven = (await stat(world.image.path)).mtimeMs;
     }, 120_000);
     afterAll(async () => {
       await driver?.servers.destroy(call, spec.id);
@@ -170,6 +172,9 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
     it('pauses and unpauses', async () => {
       await driver.servers.pause(call, spec.id);
       await driver.servers.pause(call, spec.id);
+      expect(await state()).toBe('paused');
+      const made = await need(driver, 'snapshot').rootDisk(call, spec.id, world.path('snapshot-paused.qcow2'), { format: 'qcow2' });
+      expect(made.virtualSizeBytes).toBe(rootGiB(spec) * 2 ** 30);
       expect(await state()).toBe('paused');
       await driver.servers.unpause(call, spec.id);
       await driver.servers.unpause(call, spec.id);
@@ -326,6 +331,7 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
       expect(await state()).toBe('nostate');
       await expect.poll(() => world.leftovers(spec), { timeout: 3_000 }).toEqual([]);
       if (volume.connection.driver_volume_type === 'local') await stat(volume.connection.data.device_path);
+      expect((await stat(world.image.path)).mtimeMs).toBe(imageAsGiven);
       await sleep(50);
       expect(events.at(-1)?.kind).not.toBe('gap');
     }, 60_000);

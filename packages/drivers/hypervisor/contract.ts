@@ -168,7 +168,7 @@ export interface Snapshot {
   /**
    * A flat copy (no backing file) of the root disk of a running or stopped image-backed server as it is at one moment, file systems
    * frozen where an agent answers. `quiesce: 'require'` fails without one. The destination must not exist or be a former try's; it
-   * appears complete or not at all.
+   * appears complete or not at all. Whoever gives it up half-way calls `agent.thaw`, which harms nobody.
    */
   rootDisk(call: Call, id: string, destination: string, options: {
     format: 'qcow2' | 'raw'; quiesce?: 'try' | 'require' | 'no';

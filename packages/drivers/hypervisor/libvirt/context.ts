@@ -49,6 +49,8 @@ export class Context {
   readonly log: Log;
   readonly instancesDir: string;
   cache: 'none' | 'writeback' | 'unsafe';
+  /** Domains that were seen to be ours: that does not change as long as they are there. */
+  readonly #owned = new Set<string>();
 
   constructor(options: LibvirtOptions, session: Session) {
     this.options = options;
@@ -81,6 +83,7 @@ export class Context {
   async find(id: string): Promise<DomainHandle | undefined> {
     checkId(id);
     const domain = await this.domains.find(id);
+    if (domain === undefined) this.#owned.delete(id);
     return domain !== undefined && (await this.owns(domain)) ? domain : undefined;
   }
 
@@ -91,7 +94,10 @@ export class Context {
   }
 
   async owns(domain: DomainHandle): Promise<boolean> {
-    return isOwned(await this.xml(domain, 'persistent'), this.instancesDir);
+    if (this.#owned.has(domain.uuid)) return true;
+    const owned = isOwned(await this.xml(domain, 'persistent'), this.instancesDir);
+    if (owned) this.#owned.add(domain.uuid);
+    return owned;
   }
 
   async xml(domain: DomainHandle, which: 'live' | 'persistent' = 'live'): Promise<Element> {

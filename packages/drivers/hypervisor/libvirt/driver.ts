@@ -11,7 +11,7 @@ import { readDevices } from './devices.ts';
 import { readDiagnostics } from './diagnostics.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
 import { Files, hasDirectIo } from './files.ts';
-import { hostFacts, ownDomains } from './host-facts.ts';
+import { hostFacts, ofOwn } from './host-facts.ts';
 import { createNics, createVolumes } from './plug.ts';
 import { pause, powerOff, powerOn, prepare, reboot, restore, start, suspend, unpause } from './power.ts';
 import { createRescue } from './rescue.ts';
@@ -37,13 +37,11 @@ export async function libvirtHypervisor(options: LibvirtOptions): Promise<Hyperv
     name: 'libvirt',
     async check() {
       const version = await context.host.version();
-      // 8.0 is what the documented features and the snapshot job were written for; 7.2 has them
+      // the first whose backup job libvirt uses for snapshots
       if (version < 5_002_000) throw new DriverError('unsupported', 'The QEMU of this host is older than 5.2.', { detail: String(version) });
     },
     host: () => hostFacts(context),
-    async list() {
-      return Promise.all((await ownDomains(context)).map(async ({ domain }) => ({ id: domain.uuid, name: domain.name, state: await context.state(domain) })));
-    },
+    list: () => ofOwn(context, async (domain) => ({ id: domain.uuid, name: domain.name, state: await context.state(domain) })),
     events: (listener) => watch(context, listener),
     async close() {
       clearInterval(trimmer);

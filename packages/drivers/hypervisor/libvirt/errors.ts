@@ -64,8 +64,8 @@ const messages: Readonly<Record<DriverErrorKind, string>> = {
 export function driverError(error: LibvirtError, what: string): DriverError {
   let kind = kinds[error.code] ?? 'broken';
   if (/no space left on device|ENOSPC/i.test(error.message)) kind = 'full';
-  // QEMU's own way to say that another process holds the image
-  else if (/failed to get .* lock|is another process using/i.test(error.message)) kind = 'busy';
+  // QEMU's way to say that another process holds the image; libvirt's, that another machine has the name
+  else if (/failed to get .* lock|is another process using|already exists with uuid/i.test(error.message)) kind = 'busy';
   return new DriverError(kind, messages[kind], { detail: `${what}: ${error.message} (libvirt error ${error.code})`, cause: error });
 }
 

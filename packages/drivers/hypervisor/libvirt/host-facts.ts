@@ -1,7 +1,8 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { hostname, loadavg, totalmem } from 'node:os';
+import { DriverError } from '../../errors.ts';
 import type { HostFacts } from '../contract.ts';
-import { isOwned, type Context } from './context.ts';
+import type { Context } from './context.ts';
 import { domainState, type DomainHandle } from './protocol.ts';
 import { parseXml, type Element } from './xml.ts';
 
@@ -50,15 +51,18 @@ export interface OwnDomain {
 }
 
 export async function ownDomains(context: Context): Promise<OwnDomain[]> {
-  const found = await Promise.all((await context.domains.all()).map(async (domain): Promise<OwnDomain | undefined> => {
+  return ofOwn(context, async (domain) => ({ domain, xml: await context.xml(domain, 'persistent'), state: (await context.domains.state(domain)).state }));
+}
+
+/** Asks each of our domains; those that vanish meanwhile are left out. */
+export async function ofOwn<T>(context: Context, ask: (domain: DomainHandle) => Promise<T>): Promise<T[]> {
+  const answers = await Promise.all((await context.domains.all()).map(async (domain): Promise<T[]> => {
     try {
-      const xml = await context.xml(domain, 'persistent');
-      return isOwned(xml, context.instancesDir) ? { domain, xml, state: (await context.domains.state(domain)).state } : undefined;
+      return (await context.owns(domain)) ? [await ask(domain)] : [];
     } catch (error) {
-      // removed since the list was made
-      if ((await context.domains.find(domain.uuid)) === undefined) return undefined;
+      if (error instanceof DriverError && error.kind === 'absent') return [];
       throw error;
     }
   }));
-  return found.filter((d) => d !== undefined);
+  return answers.flat();
 }
