@@ -3,6 +3,7 @@ import type { Db } from '@cumulet/db';
 import type { Call } from '@cumulet/drivers';
 import type { HypervisorDriver } from '@cumulet/drivers/hypervisor';
 import { planFor, type Run, type Tasks } from '@cumulet/tasks';
+import type { ImageAccess } from '@cumulet/image';
 import type { ImageCache } from './image_cache.ts';
 import type { Neighbours } from './neighbours.ts';
 
@@ -15,6 +16,7 @@ export interface ComputeDeps extends Neighbours {
   readonly host: string;
   readonly hypervisor: HypervisorDriver;
   readonly cache: ImageCache;
+  readonly access: ImageAccess;
 }
 export const plan = planFor<ComputeDeps>();
 export type Step<I = unknown, O = unknown> = Run<I, O, ComputeDeps>;

@@ -1,0 +1,131 @@
+import { limitsOf, overLimit, transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import { BadRequest, before, Conflict, Fault, Forbidden, newId, shape, within, type Change } from '@cumulet/wire';
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import type { Compute } from '../compute.ts';
+import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
+import { rebuildPlan } from '../plans/rebuild.ts';
+import { confirmPlan, resizePlan, revertPlan } from '../plans/resize.ts';
+import { defaults } from '../quotas/limits.ts';
+import { amountsOf, take } from '../scheduler/claim.ts';
+import { act } from '../servers/act.ts';
+import { findImage, fits } from '../servers/disks.ts';
+import * as f from '../servers/fields.ts';
+import { newPassword } from '../servers/names.ts';
+import { viewOf } from '../servers/routes.ts';
+import { isVolumeBacked, type ServerRow } from '../servers/row.ts';
+import { devicesOf, findFull } from '../servers/store.ts';
+import { Updated } from '../servers/schemas.ts';
+import { whoOf } from '../who.ts';
+import { bare, path } from './power.ts';
+
+const Rebuild = shape('Rebuild', z.strictObject({
+  rebuild: z.strictObject({
+    imageRef: f.uuid, name: f.name.optional(), adminPass: f.adminPass.optional(), metadata: f.metadata.optional(), preserve_ephemeral: f.boolean.optional(), 'OS-DCF:diskConfig': f.diskConfig.optional(), accessIPv4: f.ipv4.optional(), accessIPv6: f.ipv6.optional(),
+    description: f.description.optional(), key_name: f.keyName.optional(), user_data: f.userData.optional(), trusted_image_certificates: f.trustedCerts.optional(), hostname: f.hostname.optional(),
+  }),
+}));
+const Resize = shape('Resize', z.strictObject({ resize: z.strictObject({ flavorRef: z.union([z.string().min(1), z.int()]), 'OS-DCF:diskConfig': f.diskConfig.optional() }) }));
+export const changes: Change[] = [
+  { at: '2.19', shape: 'Rebuild', why: 'servers have a description', was: before(['rebuild'], 'description') },
+  { at: '2.54', shape: 'Rebuild', why: 'another key pair at rebuild', was: before(['rebuild'], 'key_name') },
+  { at: '2.57', shape: 'Rebuild', why: 'new user data at rebuild; files are no longer injected', was: newer => within(before(['rebuild'], 'user_data')(newer), ['rebuild'], s => s.safeExtend({ personality: f.personality.optional() })) },
+  { at: '2.63', shape: 'Rebuild', why: 'trusted image certificates', was: before(['rebuild'], 'trusted_image_certificates') },
+  { at: '2.90', shape: 'Rebuild', why: 'the hostname may be changed', was: before(['rebuild'], 'hostname') },
+  { at: '2.93', trait: 'rebuild of volume-backed servers', why: 'volume-backed servers are rebuilt with another image' },
+  { at: '2.57', trait: 'user data after rebuild', why: 'the user data is shown after a rebuild' },
+];
+
+export const routes = (c: Compute): Operation[] => {
+  const migration = async (trx: Knex.Transaction, row: ServerRow): Promise<{ num: number }> => {
+    const found = await trx('server_migrations').where({ server_id: row.id, status: 'finished' }).orderBy('num', 'desc').first('num') as { num: number } | undefined;
+    if (!found) throw new BadRequest('Instance has not been resized.');
+    return found;
+  };
+  return [
+    operation({
+      id: 'servers.rebuild', summary: 'Give a server a fresh root disk', method: 'POST', path, action: 'rebuild', policy: 'os_compute_api:servers:rebuild', permit: 'object', body: Rebuild, reply: Updated,
+      handler: async ctx => {
+        const b = ctx.body.rebuild as z.output<typeof Rebuild.newest>['rebuild'] & { personality?: { path: string; contents: string }[] };
+        const password = b.adminPass ?? newPassword();
+        const id = await act(c, ctx as never, {
+          action: 'rebuild', history: 'rebuild', plan: rebuildPlan, taskState: 'rebuilding',
+          prepare: async (trx, row) => ({ input: { serverId: row.id, stopped: row.vm_state === 'stopped' }, reply: row.id, set: await rebuilt(c, ctx as never, trx, row, b) }),
+        }) as unknown as string;
+        const row = await findFull(c.rt.db, id);
+        return new Reply(202, { server: { ...await viewOf(c, ctx, row), adminPass: password, ...(ctx.dialect.has('user data after rebuild') ? { user_data: row.user_data } : {}) } }, { location: `${ctx.baseUrl}/v2.1/servers/${id}` });
+      },
+    }),
+    operation({
+      id: 'servers.resize', summary: 'Change the flavor', method: 'POST', path, action: 'resize', policy: 'os_compute_api:servers:resize', permit: 'object', status: 202, body: Resize,
+      handler: async ctx => {
+        await act(c, ctx as never, {
+          action: 'resize', history: 'resize', plan: resizePlan, taskState: 'resize_prep',
+          prepare: async (trx, row, taskId) => {
+            const flavor = await findFlavor(trx, whoOf(ctx), String(ctx.body.resize.flavorRef)).catch((error: unknown) => { throw error instanceof Fault && error.status === 404 ? new BadRequest(error.message) : error; });
+            const num = await prepareResize(c, ctx as never, trx, row, flavor, taskId);
+            return { input: { serverId: row.id, migration: num, wasRunning: row.vm_state === 'active' }, set: { new_flavor: JSON.stringify(snapshotOf(flavor)), ...(ctx.body.resize['OS-DCF:diskConfig'] === undefined ? {} : { disk_config: ctx.body.resize['OS-DCF:diskConfig'] }) } };
+          },
+        });
+      },
+    }),
+    operation({
+      id: 'servers.confirm_resize', summary: 'Keep the new flavor', method: 'POST', path, action: 'confirmResize', policy: 'os_compute_api:servers:confirm_resize', permit: 'object', status: 204, body: bare('confirmResize'),
+      handler: async ctx => { await act(c, ctx as never, { action: 'confirmResize', history: 'confirmResize', plan: confirmPlan, taskState: 'resize_confirming', prepare: async (trx, row) => ({ input: { serverId: row.id, migration: (await migration(trx, row)).num } }) }); return new Reply(204); },
+    }),
+    operation({
+      id: 'servers.revert_resize', summary: 'Go back to the old flavor', method: 'POST', path, action: 'revertResize', policy: 'os_compute_api:servers:revert_resize', permit: 'object', status: 202, body: bare('revertResize'),
+      handler: async ctx => {
+        await act(c, ctx as never, { action: 'revertResize', history: 'revertResize', plan: revertPlan, taskState: 'resize_reverting', prepare: async (trx, row) => ({ input: { serverId: row.id, migration: (await migration(trx, row)).num, wasRunning: row.power_state !== 'shutdown' } }) });
+      },
+    }),
+  ];
+};
+
+async function rebuilt(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, b: z.output<typeof Rebuild.newest>['rebuild'] & { personality?: { path: string; contents: string }[] }): Promise<Record<string, unknown>> {
+  const image = await findImage(c, trx, whoOf(ctx), b.imageRef);
+  const backed = isVolumeBacked(await devicesOf(trx, row.id));
+  if (backed && image.id !== row.image.id) throw new BadRequest('Unable to rebuild with a different image for a volume-backed server.');
+  if (b.trusted_image_certificates !== undefined) ctx.require('os_compute_api:servers:rebuild:trusted_certs');
+  fits(image, { memory_mb: row.flavor.memory_mb, root_gb: backed ? 0 : row.flavor.root_gb });
+  const limits = await limitsOf(trx, 'compute', row.project_id, defaults);
+  if ((limits['metadata_items'] ?? -1) >= 0 && Object.keys(b.metadata ?? {}).length > (limits['metadata_items'] ?? -1)) throw new Forbidden(`Maximum number of metadata items exceeds ${limits['metadata_items']}`);
+  if (b.user_data != null && !/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(b.user_data)) throw new BadRequest('User data needs to be valid base 64.');
+  let key: Record<string, unknown> = {};
+  if (b.key_name === null) key = { key_name: null, key_data: null, key_type: null };
+  else if (b.key_name !== undefined) {
+    const found = await trx('keypairs').where({ user_id: ctx.caller.userId, name: b.key_name }).first('public_key', 'type') as { public_key: string; type: string } | undefined;
+    if (!found) throw new BadRequest('Invalid key_name provided.');
+    key = { key_name: b.key_name, key_data: found.public_key, key_type: found.type };
+  }
+  return {
+    ...key, image_id: backed ? null : image.id, system: JSON.stringify({ ...row.system, base_image: undefined }),
+    image: JSON.stringify({ id: image.id, name: image.name, disk_format: image.disk_format, container_format: image.container_format, checksum: image.checksum, size: image.size, min_disk: image.min_disk, min_ram: image.min_ram, properties: image.properties }),
+    ...(b.name === undefined ? {} : { name: b.name }), ...(b.metadata === undefined ? {} : { metadata: JSON.stringify(b.metadata) }), ...(b.description === undefined ? {} : { description: b.description }), ...(b.accessIPv4 === undefined ? {} : { access_ip_v4: b.accessIPv4 }), ...(b.accessIPv6 === undefined ? {} : { access_ip_v6: b.accessIPv6 }),
+    ...(b.user_data === undefined ? {} : { user_data: b.user_data }), ...(b.hostname === undefined ? {} : { hostname: b.hostname }), ...(b['OS-DCF:diskConfig'] === undefined ? {} : { disk_config: b['OS-DCF:diskConfig'] }), ...(b.trusted_image_certificates === undefined ? {} : { trusted_certs: b.trusted_image_certificates === null ? null : JSON.stringify(b.trusted_image_certificates) }),
+    ...(b.personality === undefined ? {} : { personality: JSON.stringify(b.personality) }), password: null,
+  };
+}
+
+/** The larger of both flavors counts until it is decided; the host holds both. */
+async function prepareResize(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, flavor: FlavorRow, taskId: string): Promise<number> {
+  if (flavor.id === row.flavor.id) throw new BadRequest('When resizing, instances must change flavor!');
+  if (flavor.disabled) throw new BadRequest(`Flavor ${flavor.id} could not be found.`);
+  const backed = isVolumeBacked(await devicesOf(trx, row.id));
+  if (flavor.root_gb === 0 && row.flavor.root_gb !== 0 && !backed) throw new BadRequest('Resize to zero disk flavor is not allowed.');
+  if (flavor.root_gb < row.flavor.root_gb && !backed) throw new BadRequest('Resize to a flavor with a smaller root disk is not supported by the hypervisor of this server.');
+  if (c.rt.settings.hypervisor.driver === 'fake' && row.host === null) throw new Conflict(`Instance ${row.id} is on no host.`);
+  await trx('servers').where({ id: row.id }).update({ vcpus: Math.max(flavor.vcpus, row.flavor.vcpus), memory_mb: Math.max(flavor.memory_mb, row.flavor.memory_mb) });
+  const over = await overLimit(trx, 'compute', row.project_id, ['cores', 'ram'], defaults);
+  if (over) {
+    const delta = over.resource === 'cores' ? flavor.vcpus - row.flavor.vcpus : flavor.memory_mb - row.flavor.memory_mb;
+    throw new Forbidden(`Quota exceeded for ${over.resource}: Requested ${delta}, but already used ${over.used - delta} of ${over.limit} ${over.resource}`);
+  }
+  const [now, then] = [amountsOf(row.flavor, backed), amountsOf(flavor, backed)];
+  // Both are on one host, and never run at the same time: CPUs and memory are needed once, the disk twice until it is decided.
+  const more = { vcpus: Math.max(0, then.vcpus - now.vcpus), memory_mb: Math.max(0, then.memory_mb - now.memory_mb), disk_gb: then.disk_gb };
+  if (!await take(trx, row.id, row.host as string, more, 'migration')) throw new BadRequest('No valid host was found. No valid host found for resize');
+  const [made] = await trx('server_migrations').insert({ id: newId(), server_id: row.id, project_id: row.project_id, user_id: ctx.caller.userId, type: 'resize', status: 'migrating', source_host: row.host, dest_host: row.host, old_flavor: row.flavor.num, new_flavor: flavor.num, task_id: taskId }).returning('num') as { num: number }[];
+  return (made as { num: number }).num;
+}

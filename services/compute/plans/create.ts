@@ -1,0 +1,75 @@
+import { plans } from '@cumulet/tasks';
+import { z } from 'zod';
+import { callOf, plan } from '../deps.ts';
+import { isVolumeBacked } from '../servers/row.ts';
+import { devicesOf, faultOf, portsOf, rest } from '../servers/store.ts';
+import { completeVolumes, connectAll, letGoOfVolumes, reserveVolumes } from './volumes.ts';
+import { forServer, places, rowOf, show, spec, unplugAll } from './steps.ts';
+
+export const requestedNetwork = z.object({ network: z.string().optional(), port: z.string().optional(), fixedIp: z.string().optional(), tag: z.string().optional() });
+const createInput = forServer.extend({ networks: z.array(requestedNetwork), groups: z.array(z.string()), admin: z.boolean().default(false) });
+
+/** From a claimed place on a host to a guest that runs. Every step can be taken back; what is left of a failed server is its row and why. */
+export const createPlan = plan('server.create', createInput)
+  .step('network', async t => {
+    await show(t, 'networking');
+    const row = await rowOf(t);
+    const who = { projectId: row.project_id, userId: row.user_id, admin: t.input.admin };
+    await t.transaction(async trx => {
+      const have = await portsOf(trx, row.id);
+      for (const [position, asked] of t.input.networks.entries()) {
+        if (have.some(p => p.position === position)) continue;
+        const zone = row.availability_zone ?? 'nova';
+        let port: { id: string; network_id: string };
+        if (asked.port !== undefined) {
+          await t.deps.networks.take(trx, asked.port, row.id, { zone, hostname: row.hostname });
+          port = await t.deps.networks.port(trx, who, asked.port);
+        } else port = await t.deps.networks.createPort(trx, { who, serverId: row.id, networkId: asked.network ?? '', zone, hostname: row.hostname, ...(asked.fixedIp === undefined ? {} : { fixedIp: asked.fixedIp }), ...(t.input.groups.length > 0 ? { securityGroupIds: t.input.groups } : {}) });
+        await trx('server_ports').insert({ server_id: row.id, port_id: port.id, network_id: port.network_id, position, created_by_us: asked.port === undefined, tag: asked.tag ?? null });
+        await t.deps.networks.bind(trx, port.id, t.deps.host);
+      }
+    });
+  }, {
+    undo: async t => { await t.transaction(trx => dropPorts(t.deps, trx, t.input.serverId)); },
+  })
+  .step('volumes', async t => {
+    await show(t, 'block_device_mapping');
+    await t.transaction(async trx => reserveVolumes(t.deps, trx, await rowOf(t)));
+  }, { undo: async t => { await t.transaction(trx => letGoOfVolumes(t.deps, trx, t.input.serverId, t)); } })
+  .step('connect', async t => { await connectAll(t); })
+  .step('image', async t => {
+    const row = await rowOf(t);
+    if (!isVolumeBacked(await devicesOf(t.deps.db, row.id))) await t.deps.cache.fetch(callOf(t), row.image);
+  })
+  .step('plug', t => places(t), { undo: t => unplugAll(t) })
+  .step('spawn', async t => {
+    await show(t, 'spawning');
+    await t.deps.hypervisor.servers.create(callOf(t), await spec(t, t.out.plug));
+  }, { undo: t => t.deps.hypervisor.servers.destroy(callOf(t), t.input.serverId) })
+  .step('devices', async t => {
+    const { disks } = await t.deps.hypervisor.servers.devices(callOf(t), t.input.serverId);
+    return { root: disks.find(d => d.role === 'root')?.device ?? null, volumes: Object.fromEntries(disks.flatMap(d => (d.volumeId === undefined ? [] : [[d.volumeId, d.device]]))) };
+  })
+  .settles(async (trx, how, t) => {
+    const { serverId } = t.input;
+    if (how.state === 'done') {
+      const { root, volumes } = t.out.devices as { root: string | null; volumes: Record<string, string> };
+      await completeVolumes(t.deps, trx, serverId, volumes);
+      await rest(trx, serverId, t.taskId, { vm_state: 'active', power_state: 'running', wanted_power: 'running', launched_at: trx.fn.now(), root_device_name: `/dev/${root ?? 'vda'}`, progress: 0, fault: null });
+      return;
+    }
+    // Nothing of it is on the host any more: its share goes back, and it belongs to no host.
+    await trx('allocations').where({ server_id: serverId }).delete();
+    const message = how.error?.message ?? 'The build failed.';
+    await rest(trx, serverId, t.taskId, { vm_state: 'error', power_state: 'nostate', host: null, node: null, fault: faultOf(how.state === 'cancelled' ? 'The build was cancelled.' : `Build of instance ${serverId} aborted: ${message}`, t.deps.clock(), `step ${how.error?.step ?? '?'} on host ${t.deps.host}: ${message}`) });
+  });
+
+/** The server's ports: its own go, those that were there before are free again. */
+export async function dropPorts(deps: { networks: import('../neighbours.ts').Neighbours['networks'] }, trx: import('knex').Knex.Transaction, serverId: string, only?: string): Promise<void> {
+  for (const p of await portsOf(trx, serverId)) {
+    if (only !== undefined && p.port_id !== only) continue;
+    if (p.created_by_us) await deps.networks.deletePort(trx, p.port_id); else await deps.networks.release(trx, p.port_id);
+    await trx('server_ports').where({ server_id: serverId, port_id: p.port_id }).delete();
+  }
+}
+export const createPlans = plans(createPlan);

@@ -1,0 +1,40 @@
+import { plans } from '@cumulet/tasks';
+import { z } from 'zod';
+import { callOf, plan } from '../deps.ts';
+import { faultOf, rest } from '../servers/store.ts';
+import { dropPorts } from './create.ts';
+import { forServer, rowOf, unplugAll } from './steps.ts';
+import { letGoOfVolumes } from './volumes.ts';
+
+const deleteInput = forServer.extend({
+  /** Nothing is on this worker's host: only rows go. The host cleans itself when it comes back. */
+  local: z.boolean(),
+});
+
+/** Whatever state it was in: afterwards there is no domain, disk, tap, port, attachment or share of a host. */
+export const deletePlan = plan('server.delete', deleteInput).uncancellable()
+  .step('domain', async t => { if (!t.input.local) await t.deps.hypervisor.servers.destroy(callOf(t), t.input.serverId); }, { attempts: 10 })
+  .step('unplug', async t => { if (!t.input.local) await unplugAll(t); }, { attempts: 10 })
+  .step('release', async t => {
+    const row = await rowOf(t);
+    await t.transaction(async trx => {
+      await letGoOfVolumes(t.deps, trx, row.id, t);
+      await dropPorts(t.deps, trx, row.id);
+      if (row.shelved_image_id !== null) await t.deps.images.remove(trx, t.deps, row.shelved_image_id, {});
+    });
+  })
+  .settles(async (trx, how, t) => {
+    const { serverId } = t.input;
+    if (how.state !== 'done') {
+      await rest(trx, serverId, t.taskId, { vm_state: 'error', fault: faultOf(how.error?.message ?? 'The deletion failed.', t.deps.clock(), `step ${how.error?.step ?? '?'} on host ${t.deps.host}`) });
+      return;
+    }
+    await trx('allocations').where({ server_id: serverId }).delete();
+    await trx('console_tokens').where({ server_id: serverId }).delete();
+    await trx('server_migrations').where({ server_id: serverId }).whereIn('status', ['queued', 'preparing', 'running', 'migrating', 'finished', 'post-migrating', 'pre-migrating', 'accepted']).update({ status: 'done', updated_at: trx.fn.now() });
+    // An administrator still finds it by deleted=true and changes-since; it keeps nothing but its story.
+    await rest(trx, serverId, t.taskId, {
+      vm_state: 'deleted', deleted: true, deleted_at: trx.fn.now(), terminated_at: trx.raw('coalesce(terminated_at, now())'), power_state: 'nostate', shelved_image_id: null, group_id: null, user_data: null, key_data: null, personality: '[]', locked_by: null,
+    });
+  });
+export const deletePlans = plans(deletePlan);
