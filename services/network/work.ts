@@ -2,7 +2,7 @@ import { plainCall } from '@cumulet/drivers';
 import type { Runtime, Work } from '@cumulet/service';
 import { join } from 'node:path';
 import { openNetworkDriver } from './wiring/driver.ts';
-import { pruneHost, restoreHost } from './wiring/host.ts';
+import { reconcileHost, restoreHost } from './wiring/host.ts';
 import { wiringPlans, type NetworkDeps } from './wiring/tasks.ts';
 
 /** Where the metadata proxies of this host find compute's metadata service. */
@@ -26,7 +26,7 @@ export async function openWork(rt: Runtime): Promise<Work> {
     plans: wiringPlans, deps, queues: [`host/${rt.settings.host}`],
     facts: async () => ({ driver: deps.driver.name }),
     start: () => restoreHost(deps, call()),
-    periodic: [{ name: 'network.prune', everySeconds: 60, run: () => pruneHost(deps, call()) }],
+    periodic: [{ name: 'network.reconcile', everySeconds: 60, run: () => reconcileHost(deps, call()) }],
     // Guests keep their wires while a worker restarts; the helpers must not outlive Cumulet.
     close: () => deps.driver.stopAll(call(), { keepWires: true }),
   };

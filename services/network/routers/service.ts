@@ -17,7 +17,7 @@ export async function setGateway(trx: Trx, router: Pick<RouterRow, 'id' | 'gatew
     await trx('routers').where({ id: router.id }).update({ gateway_port_id: null, external_network_id: null });
     await trx('ports').where({ id: router.gateway_port_id }).delete();
   } else if (info !== undefined && router.gateway_port_id !== null) {
-    await trx('routers').where({ id: router.id }).update({ ...(info.enable_snat === undefined ? {} : { enable_snat: info.enable_snat }) });
+    if (info.enable_snat !== undefined) await trx('routers').where({ id: router.id }).update({ enable_snat: info.enable_snat });
     return;
   }
   if (info === undefined) return;

@@ -20,13 +20,30 @@ async function forgetNetworkHere(deps: NetworkDeps, call: Call, networkId: strin
   });
 }
 
-/** Networks and groups that rows need here no more: their last port left, or a task that should have said so was lost. */
-export async function pruneHost(deps: NetworkDeps, call: Call): Promise<void> {
+/**
+ * Every so often: what rows need here no more goes (their last port left, or a task that should have said so was lost), and what
+ * somebody else took away comes back (a helper that died, rules that were flushed with the host's firewall).
+ */
+export async function reconcileHost(deps: NetworkDeps, call: Call): Promise<void> {
   const here = await deps.driver.list(call);
+  const { rows } = await deps.db.raw(`select p.network_id::text as id, bool_or(n.external) as external, array_agg(p.id::text) filter (where p.status = 'ACTIVE' and p.device_owner like 'compute:%') as guests,
+      exists (select 1 from subnets s where s.network_id = p.network_id and s.enable_dhcp) as dhcp
+    from ports p join networks n on n.id = p.network_id where p.binding_host = ? group by p.network_id`, [deps.host]);
+  const filtered = new Set(here.ports.map(p => p.id));
+  for (const wanted of rows as { id: string; external: boolean; guests: string[] | null; dhcp: boolean }[]) {
+    const found = here.networks.find(n => n.id === wanted.id);
+    const bare = (wanted.guests ?? []).filter(id => !filtered.has(id));
+    if (found && (found.dhcp || !wanted.dhcp) && (found.metadata || wanted.external || deps.metadataSocket === null) && bare.length === 0) continue;
+    call.log.warn({ network: wanted.id, found, filtersMissing: bare.length }, 'a network of this host was not as it should be; it is made anew');
+    await applyNetworkHere(deps, call, wanted.id);
+    await secureHere(deps, call, bare);
+  }
   for (const network of here.networks) if (!await isNeededHere(deps, network.id)) await forgetNetworkHere(deps, call, network.id);
   const groups: { id: string }[] = here.groups.length === 0 ? [] : await deps.db('security_groups').whereIn('id', [...here.groups]).select('id');
   const gone = here.groups.filter(id => !groups.some(g => g.id === id));
   if (gone.length > 0) await deps.driver.removeGroups(call, gone);
+  const routers: { id: string }[] = await deps.db('routers').where({ host: deps.host, admin_state_up: true }).select('id');
+  for (const { id } of routers) if (!here.routers.some(r => r.id === id)) await applyRouterHere(deps, call, id);
 }
 
 /** The network as it shall be on this host; gone when its row is. */
@@ -82,5 +99,5 @@ export async function restoreHost(deps: NetworkDeps, call: Call): Promise<void> 
   for (const router of here.routers) if (!routers.some(r => r.id === router.id)) await deps.driver.removeRouter(call, router.id);
   for (const id of networks) await applyNetworkHere(deps, call, id);
   for (const router of routers) await applyRouterHere(deps, call, router.id);
-  await pruneHost(deps, call);
+  await reconcileHost(deps, call);
 }

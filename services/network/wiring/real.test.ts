@@ -7,7 +7,7 @@ import type { Guest } from '../../../packages/drivers/network/conformance.ts';
 import { openLab, type LinuxBridgeLab } from '../../../packages/drivers/network/linuxbridge/lab.ts';
 import { as, callers, testRuntime, type TestRuntime } from '../../../test/harness/service.ts';
 import { bootstrap, makeApp, networksForCompute, plans } from '../index.ts';
-import { pruneHost, restoreHost } from './host.ts';
+import { reconcileHost, restoreHost } from './host.ts';
 import type { NetworkDeps } from './tasks.ts';
 
 /*
@@ -104,6 +104,13 @@ test('two servers on `private`: addresses, metadata, the host, rules, a floating
   expect(await one.guest.ping(two.ip)).toBe(true);
   expect(await one.guest.dhcp()).toMatchObject({ ip: one.ip });
 
+  // Somebody flushes the host's firewall: filters and tracking come back with the next look.
+  await lab.runner.run('nft', ['flush', 'ruleset']);
+  await reconcileHost(deps, call);
+  expect((await lab.driver.list(call)).ports).toHaveLength(2);
+  expect(await lab.host.ping(one.ip)).toBe(false);
+  expect(await one.guest.ping(two.ip)).toBe(true);
+
   await end(one);
   await end(two);
   expect((await lab.driver.list(call)).ports).toEqual([]);
@@ -124,7 +131,7 @@ test("a project's own network comes to the host with its first server and goes w
   await t.drain();
   expect(await server.guest.dhcp()).toMatchObject({ ip: server.ip });
   await end(server);
-  await pruneHost(deps, call);
+  await reconcileHost(deps, call);
   expect(await here()).toBe(false);
   expect((await demo('DELETE', `/subnets/${subnet}`)).status).toBe(204);
   expect((await demo('DELETE', `/networks/${network}`)).status).toBe(204);

@@ -5,7 +5,7 @@ import { firewallBase } from './firewall.ts';
 import { addressesOf, addressLines, type Host } from './host.ts';
 import type { HostRoutes } from './hostroutes.ts';
 import { macOf, type Names } from './names.ts';
-import { letBridgedPass } from './passage.ts';
+import { letBridgedPass, nftJson } from './passage.ts';
 import type { LinuxBridgeSettings } from './settings.ts';
 import { trackedLines, trackingBase, untrackedLines } from './tracking.ts';
 
@@ -47,6 +47,18 @@ export class Bridges {
       `link set ${bridge} up`,
       ...addressLines(bridge, await addressesOf(this.#host, call, bridge), await this.#hostAddresses(call, spec, bridge)),
     ]);
+  }
+
+  /** Whether what `apply` and `applySpace` made is still there: someone may have flushed the host's rules, or removed a device. */
+  async stands(call: Call, spec: NetworkSpec, served: boolean): Promise<boolean> {
+    const [links, spaces, tables] = await Promise.all([
+      this.#host.links(call), this.#host.spaces(call), nftJson<{ table?: { family: string; name: string } }>(this.#host, call, ['list', 'tables']),
+    ]);
+    const bridge = links.get(this.#names.bridge(spec.id));
+    const families = tables.flatMap(({ table: t }) => t?.name === this.#names.table ? [t.family] : []);
+    const leg = links.get(this.#names.dhcpLeg(spec.id));
+    return bridge?.flags.includes('UP') === true && bridge.mtu === spec.mtu && ['bridge', 'inet'].every(f => families.includes(f))
+      && (!served || (leg?.master === bridge.ifname && spaces.has(this.#names.networkSpace(spec.id))));
   }
 
   /** The gateway addresses of an external network's subnets, where the host is the gateway. */

@@ -31,6 +31,8 @@ class LinuxBridge implements NetworkDriver {
   readonly #settings: LinuxBridgeSettings;
   readonly #names: Names;
   readonly #turns = new Turns();
+  /** What each network's wires were last made from, by network id. */
+  readonly #wired = new Map<string, string>();
   readonly #dhcp: Dhcp;
   readonly #metadata: Metadata;
   readonly #bridges: Bridges;
@@ -54,13 +56,21 @@ class LinuxBridge implements NetworkDriver {
   async applyNetwork(call: Call, spec: NetworkSpec): Promise<NetworkPlace> {
     checkNetwork(spec);
     return this.#turns.take(`network ${spec.id}`, call.signal, async () => {
-      await this.#folders();
-      await this.#bridges.apply(call, spec);
       const served = spec.metadata !== null || spec.subnets.some(s => s.dhcpIp !== null);
-      const fresh = served && await this.#bridges.applySpace(call, spec);
+      const wires = JSON.stringify({ ...spec, ports: [] });
+      // Most often only a port has come or gone: then a look at the wires is enough, and DHCP is told.
+      const stands = this.#wired.get(spec.id) === wires && await this.#bridges.stands(call, spec, served);
+      let fresh = false;
+      if (!stands) {
+        this.#wired.delete(spec.id);
+        await this.#folders();
+        await this.#bridges.apply(call, spec);
+        fresh = served && await this.#bridges.applySpace(call, spec);
+      }
       await this.#dhcp.apply(call, spec, fresh);
       await this.#metadata.apply(call, spec);
       if (!served) await this.#bridges.removeSpace(call, spec.id);
+      this.#wired.set(spec.id, wires);
       return { bridge: this.#names.bridge(spec.id) };
     });
   }
@@ -68,6 +78,7 @@ class LinuxBridge implements NetworkDriver {
   async removeNetwork(call: Call, networkId: string): Promise<void> {
     checkId(networkId);
     await this.#turns.take(`network ${networkId}`, call.signal, async () => {
+      this.#wired.delete(networkId);
       const members = await this.#bridges.members(call, networkId);
       if (members.length > 0) throw new DriverError('busy', 'The network is still in use on the host.', { detail: members.join(' ') });
       await this.#dhcp.remove(networkId);

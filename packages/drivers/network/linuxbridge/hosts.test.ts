@@ -124,22 +124,19 @@ describe('linuxbridge on a host', () => {
     expect((await outside('172.29.66.100')).exitCode).toBe(1);
   });
 
-  test.each([
-    ['is in use on the host', '198.51.100', undefined],
-    ['is public', '8.8.8', undefined],
-    ['is a private range of the host', '10.66.0', '10.64.0.0/10'],
-  ])('the host gets no route to a subnet that %s', async (_what, cidr, route) => {
-    const lines: object[] = [];
+  test('the host gets no route to a subnet that is in use on the host, public, or part of a private range of the host', async () => {
     await start({ prepare: lan });
-    if (route) await lab.runner.run('ip', ['route', 'add', route, 'via', '198.51.100.3']);
-    const before = (await lab.runner.run('ip', ['route'])).stdout;
-    await lab.driver.applyNetwork(call, network(cidr));
     await lab.driver.applyNetwork(call, external());
-    const log: Log = { ...silent, warn: fields => lines.push(fields) };
-    const spec = router();
-    await lab.driver.applyRouter({ ...call, log }, { ...spec, interfaces: spec.interfaces.map(i => ({ ...i, ip: `${cidr}.1`, cidr: `${cidr}.0/24` })) });
-    expect((await lab.runner.run('ip', ['route'])).stdout.split('\n').filter(l => !before.includes(l) && !l.startsWith('172.29.66.0/24'))).toEqual([]);
-    expect(lines).toEqual([expect.objectContaining({ cidr: `${cidr}.0/24` })]);
+    await lab.runner.run('ip', ['route', 'add', '10.64.0.0/10', 'via', '198.51.100.3']);
+    const before = (await lab.runner.run('ip', ['route'])).stdout;
+    for (const cidr of ['198.51.100', '8.8.8', '10.66.0']) {
+      const lines: object[] = [];
+      const log: Log = { ...silent, warn: fields => lines.push(fields) };
+      const spec = router();
+      await lab.driver.applyRouter({ ...call, log }, { ...spec, interfaces: spec.interfaces.map(i => ({ ...i, ip: `${cidr}.1`, cidr: `${cidr}.0/24` })) });
+      expect((await lab.runner.run('ip', ['route'])).stdout, cidr).toBe(before);
+      expect(lines).toEqual([expect.objectContaining({ cidr: `${cidr}.0/24` })]);
+    }
   });
 
   test("an external network with the host's own addresses does not take them", async () => {

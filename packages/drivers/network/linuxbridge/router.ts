@@ -2,7 +2,7 @@ import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { RouterSpec } from '../contract.ts';
 import { addressesOf, addressLines, type Host, type Link } from './host.ts';
-import { HostRoutes } from './hostroutes.ts';
+import type { HostRoutes } from './hostroutes.ts';
 import { shortHash, type Names } from './names.ts';
 import { routerRules } from './routerrules.ts';
 
