@@ -32,15 +32,16 @@ export interface Fetcher {
 }
 export interface FetcherOptions extends FetchRules {
   readonly idleTimeoutMs: number;
+  /** How many to follow; default 5. */
+  readonly redirects?: number;
   /** For tests. */
   readonly lookup?: Lookup;
 }
 type Lookup = (host: string, options: LookupOptions, done: (error: NodeJS.ErrnoException | null, found: string | LookupAddress[], family?: number) => void) => void;
 
-const mostRedirects = 5;
-
 /** A client for URLs that users give. Every connection is checked at the address that it really goes to, so a name that changes its mind gains nothing. */
 export function openFetcher(rules: FetcherOptions): Fetcher {
+  const mostRedirects = rules.redirects ?? 5;
   const plain: Lookup = rules.lookup ?? ((host, options, done) => resolve(host, options, done as never));
   /** Names lead to allowed addresses only; one that has both kinds is refused, since it is up to no good. */
   const lookup: Lookup = (host, options, done) => plain(host, { ...options, all: true }, (error, found) => {
@@ -73,7 +74,7 @@ export function openFetcher(rules: FetcherOptions): Fetcher {
       await answer.body.dump();
       url = URL.canParse(to, url.href) ? passesFilter(new URL(to, url), rules) : undefined;
     }
-    throw new FetchError('invalid', `More than ${mostRedirects} redirects.`);
+    throw new FetchError('invalid', `The URL leads through more than ${mostRedirects} redirects.`);
   }
 
   return {

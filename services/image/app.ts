@@ -6,12 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { openHashing } from './data/hashing.ts';
 import { routes as data } from './data/routes.ts';
 import { routes as images } from './images/routes.ts';
+import { routes as imports } from './imports/routes.ts';
 import { routes as info } from './info/routes.ts';
 import { routes as members } from './members/routes.ts';
 import type { ImageDeps } from './opened.ts';
 import { routes as schemas } from './schemas/routes.ts';
 import { openStores } from './stores.ts';
 import { routes as tags } from './tags/routes.ts';
+import { routes as tasks } from './tasks/routes.ts';
 import { routes as versions } from './versions/routes.ts';
 
 /** The image service: Glance v2, 2.0 to 2.18. It opens the stores itself, since uploads and downloads pass through it. */
@@ -22,7 +24,7 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const d: ImageDeps = { rt, stores: await openStores(rt), hashing, holder };
   const app = await createApp(rt, {
     name: 'image', title: 'Image (Glance v2)', prefixes: ['/v2'], dress: glanceDress,
-    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(), ...info(d)],
+    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(), ...info(d), ...imports(d), ...tasks(d)],
   });
   app.addHook('preClose', () => holder.close());
   app.addHook('onClose', () => hashing.close());

@@ -1,5 +1,7 @@
 import { tryMove } from '@cumulet/db';
 import { DriverError, type Call, type Log } from '@cumulet/drivers';
+import type { Sealer } from '@cumulet/auth';
+import type { Runner } from '@cumulet/exec';
 import { planFor, type Run } from '@cumulet/tasks';
 import { z } from 'zod';
 import type { Hashing } from '../data/hashing.ts';
@@ -10,7 +12,16 @@ import { Image } from './states.ts';
 import { imageById, removeImage, type Location } from './store.ts';
 
 /** What the steps of image plans use. */
-export interface ImageTaskDeps { readonly db: Db; readonly settings: Settings; readonly stores: Stores; readonly hashing: Hashing }
+export interface ImageTaskDeps {
+  readonly db: Db;
+  readonly settings: Settings;
+  readonly stores: Stores;
+  readonly hashing: Hashing;
+  /** For qemu-img. */
+  readonly runner: Runner;
+  /** Opens what a request sealed for its task. */
+  sealer(): Sealer;
+}
 export const imagePlan = planFor<ImageTaskDeps>();
 
 export const callOf = (t: Pick<Run<unknown, unknown, unknown>, 'taskId' | 'signal' | 'progress' | 'log'>): Call =>
