@@ -39,7 +39,7 @@ export const simulated = (reason: string): string => `servers and networks are o
 
 /** The host's networks as the cloud's network service drives them. */
 export function hostNetwork(settings: Settings, home: Home, runner: Runner) {
-  const folders = { stateDir: home.file('network'), runDir: home.file('run', 'network') };
+  const folders = { stateDir: home.file('network'), runDir: home.file('run') };
   for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
   return linuxBridge(runner, { prefix: settings.network.prefix, hostAccess: settings.network.hostAccess, ...folders });
 }
