@@ -43,7 +43,7 @@ export async function identityCloud(overrides: Record<string, string> = {}): Pro
   const as = (token: string): Call => (method, path, body, headers = {}) => call(method, path, body, { 'x-auth-token': token, ...headers });
   const tryLogin: IdentityCloud['tryLogin'] = (user, password, scope) => call('POST', '/v3/auth/tokens', {
     auth: {
-      identity: { methods: ['password'], password: { user: { ...(typeof user === 'string' ? { name: user, domain: { id: 'default' } } : user), password } } },
+      identity: { methods: ['password'], password: { user: { ...(typeof user === 'string' ? { name: user, domain: { id: 'default' } } : { id: user.id }), password } } },
       ...(scope === undefined ? (typeof user === 'string' ? { scope: inProject(user) } : {}) : { scope }),
     },
   });

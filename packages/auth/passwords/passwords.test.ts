@@ -63,7 +63,7 @@ test('a guesser is slowed down by name and address, and regains with time', asyn
 });
 test('only so many logins of one kind are under way', async () => {
   const gate = new LoginGate({ failures: 9, refillSeconds: 10, underway: 2 }, () => 0);
-  let finish = (_: boolean) => {};
+  let finish: (right: boolean) => void = () => {};
   const slow = () => new Promise<boolean>(resolve => { finish = resolve; });
   const first = gate.pass('a', '1', slow);
   const second = gate.pass('a', '1', slow);
