@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '@cumulet/drivers';
@@ -9,34 +10,27 @@ import { libvirtHost, type LibvirtHost } from './libvirt-host.ts';
 
 const ready = /(TINY|GUEST)-READY/;
 
+let host: LibvirtHost;
+beforeAll(async () => { host = await libvirtHost(); }, 120_000);
+afterAll(async () => { await host?.close(); }, 60_000);
+
 hypervisorConformance('libvirt', async (): Promise<HypervisorWorld> => {
-  const host = await libvirtHost();
   const driver = await host.driver();
   return {
     driver, reopen: () => host.driver(), bridge: host.bridge, memoryMiB: 192, ready, bootMs: 80_000,
     image: { path: host.image, format: 'qcow2', sizeGiB: 1 },
-    guest: (id, command) => host.guest(driver, id, command),
+    guest: host.guest,
     volume: host.volume, leftovers: host.leftovers,
     path: (name) => join(host.dir, name),
-    async close() {
-      await driver.close();
-      await host.close();
-    },
+    close: () => driver.close(),
   };
 });
 
 describe('libvirt hypervisor', () => {
   const call = plainCall();
-  let host: LibvirtHost;
   let driver: HypervisorDriver;
-  beforeAll(async () => {
-    host = await libvirtHost();
-    driver = await host.driver();
-  }, 60_000);
-  afterAll(async () => {
-    await driver?.close();
-    await host?.close();
-  }, 60_000);
+  beforeAll(async () => { driver = await host.driver(); });
+  afterAll(() => driver?.close());
 
   const server = (changes: Partial<ServerSpec> = {}): ServerSpec => {
     const id = randomUUID();
@@ -80,23 +74,23 @@ describe('libvirt hypervisor', () => {
 
   it('boots from volumes, and keeps the passwords of network volumes in memory', async () => {
     const secret = 'hunter2hunter2';
+    const iscsi = randomUUID();
     const spec = server({
       root: { kind: 'volume', volume: await host.volume(8) },
       volumes: [
-        { volumeId: randomUUID(), connection: { driver_volume_type: 'iscsi', data: { target_portal: '127.0.0.1:3260', target_iqn: 'iqn.2010-10.org.openstack:v', target_lun: 1, auth_username: 'u', auth_password: secret } } },
+        { volumeId: iscsi, connection: { driver_volume_type: 'iscsi', data: { target_portal: '127.0.0.1:3260', target_iqn: 'iqn.2010-10.org.openstack:v', target_lun: 1, auth_username: 'u', auth_password: secret } } },
         { volumeId: randomUUID(), connection: { driver_volume_type: 'rbd', data: { name: 'volumes/v', hosts: ['10.0.0.1'], ports: ['6789'], auth_username: 'cinder', secret_uuid: randomUUID(), keyring: 'QUFBQQ==' } } },
       ],
     });
     await driver.servers.create(call, spec, { powerOn: false });
     await driver.servers.create(call, spec, { powerOn: false });
     expect((await driver.servers.devices(call, spec.id)).disks.map((d) => d.role)).toEqual(['root', 'volume', 'volume', 'config']);
-    expect(await host.virsh('secret-list')).toContain('iscsi');
-    expect(await host.virsh('dumpxml', spec.name, '--security-info')).not.toContain(secret);
+    expect(await host.secrets.exists('iscsi', `cumulet-${iscsi}`)).toBe(true);
     const kept = await host.runner.run('grep', ['-rl', secret, join(host.dir, 'libvirt')], { okExitCodes: [1] });
     expect(kept.stdout).toBe('');
     await expect(driver.snapshot?.rootDisk(call, spec.id, join(host.dir, 'x'), { format: 'raw' })).rejects.toMatchObject({ kind: 'invalid' });
     await driver.servers.destroy(call, spec.id);
-    expect(await host.virsh('secret-list')).not.toContain('iscsi');
+    expect(await host.secrets.exists('iscsi', `cumulet-${iscsi}`)).toBe(false);
   });
 
   it('is created whole after a failure at any program that it runs', async () => {
@@ -145,7 +139,7 @@ describe('libvirt hypervisor', () => {
     await driver.servers.create(call, spec);
     const events: HypervisorEvent[] = [];
     const stop = driver.events((event) => events.push(event));
-    const pid = async (): Promise<string> => (await host.runner.run('pgrep', ['-f', `guest=${spec.name}`])).stdout;
+    const pid = (): Promise<string> => readFile(join(host.dir, 'libvirt', 'run', 'qemu', `${spec.name}.pid`), 'utf8');
     const before = await pid();
     process.kill(host.daemon.pid, 'SIGKILL');
     await host.daemon.exit;
@@ -160,7 +154,7 @@ describe('libvirt hypervisor', () => {
     await host.startDaemon();
     expect(await driver.servers.powerState(call, spec.id)).toBe('paused');
     await host.daemon.stop({ guests: 'shutdown', graceMs: 300 });
-    expect((await host.runner.run('pgrep', ['-f', `guest=${spec.name}`], { okExitCodes: [1] })).stdout).toBe('');
+    await expect.poll(() => readFile(`/proc/${before.trim()}/cmdline`, 'utf8').catch(() => ''), { timeout: 5_000 }).toBe('');
     await host.startDaemon();
     await driver.servers.restore(call, spec, 'running');
     expect(await driver.servers.powerState(call, spec.id)).toBe('running');

@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { plainCall, silent } from '@cumulet/drivers';
+import { silent } from '@cumulet/drivers';
 import { libvirtHypervisor, startPrivateLibvirtd, type HypervisorDriver, type PrivateLibvirtd, type ServerSpec, type VolumeDisk } from '@cumulet/drivers/hypervisor';
 import { createRunner, type Runner } from '@cumulet/exec';
+import { Domains } from '../../packages/drivers/hypervisor/libvirt/domains.ts';
+import { Secrets } from '../../packages/drivers/hypervisor/libvirt/secrets.ts';
+import { Session } from '../../packages/drivers/hypervisor/libvirt/session.ts';
 import { guestImage } from '../../services/allinone/guest-image/build.ts';
 import { cacheFolder } from '../../setup/cache.mjs';
 
@@ -22,9 +25,11 @@ export interface LibvirtHost {
   startDaemon(): Promise<PrivateLibvirtd>;
   /** A file for a volume. */
   volume(sizeMiB: number): Promise<VolumeDisk>;
-  /** By the QEMU agent's own words, through the one way to it that is no part of the driver's contract. */
-  guest(driver: HypervisorDriver, id: string, command: string): Promise<string>;
-  virsh(...args: string[]): Promise<string>;
+  /** Runs a command in the guest by its agent, which is no part of the driver's contract. */
+  guest(id: string, command: string): Promise<string>;
+  /** libvirt's own view, beside the driver's. */
+  readonly domains: Domains;
+  readonly secrets: Secrets;
   leftovers(spec: ServerSpec): Promise<string[]>;
   close(): Promise<void>;
 }
@@ -46,10 +51,12 @@ export async function libvirtHost(): Promise<LibvirtHost> {
     '--dhcp-range=192.0.2.10,192.0.2.200', `--dhcp-leasefile=${join(dir, 'leases')}`, '--pid-file=', '--user=root',
   ]);
   const instancesDir = join(dir, 'instances');
-  const virsh = async (...args: string[]): Promise<string> => (await runner.run('virsh', ['-q', '-c', `qemu:///system?socket=${daemon.socketPath}`, ...args])).stdout;
+  // by the same socket path as each daemon that follows: it reconnects
+  const session = new Session({ socketPath: daemon.socketPath, log: silent });
+  const domains = new Domains(session);
 
   return {
-    runner, dir, instancesDir, bridge, image, virsh,
+    runner, dir, instancesDir, bridge, image, domains, secrets: new Secrets(session),
     get daemon() { return daemon; },
     async startDaemon() {
       daemon = await startDaemon();
@@ -64,10 +71,17 @@ export async function libvirtHost(): Promise<LibvirtHost> {
       await truncate(path, sizeMiB * 2 ** 20);
       return { volumeId: randomUUID(), connection: { driver_volume_type: 'local', data: { device_path: path, format: 'raw' } }, discard: true };
     },
-    async guest(driver, id, command) {
-      const ask = async (request: object): Promise<Record<string, unknown>> =>
-        (JSON.parse(await virsh('qemu-agent-command', id, JSON.stringify(request))) as { return: Record<string, unknown> }).return;
-      for (let i = 0; i < 50 && !(await driver.agent?.available(plainCall(), id)); i++) await sleep(200);
+    async guest(id, command) {
+      const ask = async (request: object): Promise<Record<string, unknown>> => {
+        const domain = await domains.find(id);
+        if (domain === undefined) throw new Error('the server is not there');
+        return ((await domains.agentCommand(domain, request, 10)) as { return: Record<string, unknown> }).return;
+      };
+      for (let tries = 1; ; tries++) {
+        if (await ask({ execute: 'guest-ping' }).then(() => true, () => false)) break;
+        if (tries === 50) throw new Error('the agent does not answer');
+        await sleep(200);
+      }
       const { pid } = await ask({ execute: 'guest-exec', arguments: { path: '/bin/sh', arg: ['-c', command], 'capture-output': true } });
       for (;;) {
         const status = await ask({ execute: 'guest-exec-status', arguments: { pid } });
@@ -83,6 +97,7 @@ export async function libvirtHost(): Promise<LibvirtHost> {
       return [...files, ...taps, ...saved];
     },
     async close() {
+      session.close();
       await daemon.stop({ guests: 'destroy' });
       await dhcp.stop();
       await runner.run('ip', ['link', 'delete', bridge]);

@@ -83,7 +83,12 @@ export function createVolumes(context: Context): Volumes {
         { role: 'volume', device, bus, type, readOnly: disk.readOnly ?? type === 'cdrom', source: { kind: 'volume', volume: disk } },
         { folder: context.folder(id), serverId: id, cache: context.cache, limits: {} },
       ) });
-      await plug(context, domain, xml, missing);
+      try {
+        await plug(context, domain, xml, missing);
+      } catch (error) {
+        if (known === undefined) await removeSecret(context, disk.volumeId);
+        throw error;
+      }
       return { device };
     },
     async detach(call, id, volumeId) {

@@ -32,7 +32,8 @@ export class Secrets {
     try {
       return await this.#read('look up secret', procedure.secretLookupByUsage, new XdrWriter().i32(usageType).string(usage));
     } catch (error) {
-      if (isLibvirtCode(error, libvirtCode.noSecret)) return undefined;
+      // where the daemons are split, this one has no secrets and so none of ours
+      if (isLibvirtCode(error, libvirtCode.noSecret, libvirtCode.noSupport)) return undefined;
       throw error;
     }
   }
