@@ -2,10 +2,9 @@ import { join } from 'node:path';
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import { scriptedFaults, type Faults } from '../../faults.ts';
+import { consoleCapBytes, lastLines } from '../console-lines.ts';
 import type { Diagnostics, HostFacts, HypervisorDriver, HypervisorEvent } from '../contract.ts';
 import { deviceFor, planDisks } from '../disk-plan.ts';
-import { hardware } from '../hardware.ts';
-import { lastLines } from '../libvirt/console.ts';
 import { checkNic, checkVolume } from '../validate.ts';
 import { consoleText } from './console-text.ts';
 import { writeEmptyImage } from './disk-files.ts';
@@ -114,8 +113,8 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
       }),
     },
     console: {
-      log: (call, id, { lines, maxBytes = 102_400 } = {}) => verb('console.log', call, () => {
-        const text = Buffer.from(consoleText(machines.require(id), now(), bootMs)).subarray(-Math.min(maxBytes, 102_400)).toString();
+      log: (call, id, { lines, maxBytes = consoleCapBytes } = {}) => verb('console.log', call, () => {
+        const text = Buffer.from(consoleText(machines.require(id), now(), bootMs)).subarray(-Math.min(maxBytes, consoleCapBytes)).toString();
         return lines === undefined ? text : lastLines(text, lines);
       }),
       vnc: (call, id) => verb('console.vnc', call, () => {
@@ -175,7 +174,6 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
     diagnostics: (call, id) => verb('diagnostics', call, (): Diagnostics => {
       const { spec, state } = machines.require(id);
       const { disks, nics } = machines.devices(id);
-      hardware(spec);
       return {
         state, driver: 'fake', hypervisor: 'fake', configDrive: disks.some((d) => d.role === 'config'), uptimeSeconds: null,
         memory: { maximumMiB: spec.memoryMiB, usedMiB: 0 },

@@ -2,7 +2,8 @@ import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lastLines, trimConsoleLog } from './console.ts';
+import { lastLines } from '../console-lines.ts';
+import { trimConsoleLog } from './console.ts';
 
 describe('console log', () => {
   let dir: string;

@@ -1,11 +1,9 @@
 import { open, rename, stat, truncate, type FileHandle } from 'node:fs/promises';
 import { exists } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
+import { consoleCapBytes, lastLines } from '../console-lines.ts';
 import type { Consoles } from '../contract.ts';
 import type { Context } from './context.ts';
-
-/** What the API may show at most: Nova's own limit. */
-export const consoleCapBytes = 102_400;
 
 export function createConsoles(context: Context): Consoles {
   return {
@@ -35,14 +33,6 @@ export function createConsoles(context: Context): Consoles {
       return { unixPath };
     },
   };
-}
-
-/** The last lines without the empty one after the final newline; 0 lines is the empty text. */
-export function lastLines(text: string, lines: number): string {
-  if (lines <= 0) return '';
-  const all = text.split('\n');
-  if (all.at(-1) === '') all.pop();
-  return all.slice(-lines).join('\n');
 }
 
 async function tail(path: string, maxBytes: number): Promise<Buffer> {
