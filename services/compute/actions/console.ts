@@ -1,5 +1,4 @@
 import { operation, type Operation } from '@cumulet/http';
-import { plainCall } from '@cumulet/drivers';
 import { transaction } from '@cumulet/db';
 import { Conflict, newId, NotFound, shape, Unavailable } from '@cumulet/wire';
 import { z } from 'zod';
@@ -45,4 +44,3 @@ export async function askHost<T>(c: Compute, ctx: Parameters<typeof byOf>[0], ho
   await transaction(c.rt.db, trx => c.rt.tasks.cancel(trx, id));
   throw new Unavailable('The host of the server does not answer.', { headers: { 'retry-after': '5' } });
 }
-void plainCall;

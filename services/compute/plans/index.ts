@@ -1,0 +1,13 @@
+import type { AnyPlan } from '@cumulet/tasks';
+import { consolePlans } from './console.ts';
+import { createPlans } from './create.ts';
+import { deletePlans } from './delete.ts';
+import { plugPlans } from './plug.ts';
+import { powerPlans } from './power.ts';
+import { rebuildPlans } from './rebuild.ts';
+import { rescuePlans } from './rescue.ts';
+import { resizePlans } from './resize.ts';
+import { snapshotPlans } from './snapshot.ts';
+import { volumePlans } from './volumes.ts';
+
+export const computePlans: readonly AnyPlan[] = [...createPlans, ...deletePlans, ...powerPlans, ...snapshotPlans, ...rescuePlans, ...rebuildPlans, ...resizePlans, ...plugPlans, ...volumePlans, ...consolePlans];
