@@ -12,8 +12,8 @@ export async function checkPorts(settings: Pick<Settings, 'bind' | 'ports'>): Pr
     owner.set(settings.ports[name], name);
   }
   const reasons = await Promise.all(names.map((name) => refusal(settings.bind, settings.ports[name], name)));
-  const found = reasons.filter((reason) => reason !== undefined);
-  if (found.length > 0) throw new Refusal(found.join('; '));
+  const found = new Set(reasons.filter((reason) => reason !== undefined));
+  if (found.size > 0) throw new Refusal([...found].join('; '));
 }
 
 function refusal(host: string, port: number, name: ServiceName): Promise<string | undefined> {
