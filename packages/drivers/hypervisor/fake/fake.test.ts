@@ -11,7 +11,7 @@ import { fakeHypervisor, type FakeHypervisorOptions } from './index.ts';
 
 async function fakeWorld(kept: boolean): Promise<HypervisorWorld> {
   const dir = await mkdtemp(join(tmpdir(), 'hyp-fake-'));
-  const options: FakeHypervisorOptions = kept ? { dir } : {};
+  const options: FakeHypervisorOptions = { checkImages: true, ...(kept && { dir }) };
   const driver = fakeHypervisor(options);
   const image = join(dir, 'image.qcow2');
   await writeEmptyImage(image, 'qcow2', 96 * 2 ** 20);
@@ -102,7 +102,8 @@ describe('fake hypervisor', () => {
     const big = join(dir, 'big.qcow2');
     await writeEmptyImage(big, 'qcow2', 2 * 2 ** 30);
     const root = { kind: 'image', imagePath: big, imageFormat: 'qcow2', sizeGiB: 1 } as const;
-    await expect(fakeHypervisor().servers.create(call, spec({ root }))).rejects.toMatchObject({ kind: 'invalid' });
+    await expect(fakeHypervisor({ checkImages: true }).servers.create(call, spec({ root }))).rejects.toMatchObject({ kind: 'invalid' });
+    await fakeHypervisor().servers.create(call, spec({ root: { ...root, imagePath: '/nowhere' } }));
   });
 
   it('keeps thousands of servers, and another process finds them', async () => {

@@ -21,6 +21,8 @@ export interface FakeHypervisorOptions {
   /** State is kept here, one file for each server: it outlives the process, and processes share it. Absent = memory only. */
   readonly dir?: string;
   readonly host?: Partial<Pick<HostFacts, 'hostname' | 'vcpus' | 'memoryMiB' | 'diskGiB'>>;
+  /** Refuse images that are not there or too large, as a real hypervisor does. Default false: thousands of servers need no file. */
+  readonly checkImages?: boolean;
   /** Milliseconds until a guest is up; its console fills meanwhile. Default 0. */
   readonly bootMs?: number;
   /** Milliseconds since 1970; default the system's clock. */
@@ -47,7 +49,7 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
   const listeners = new Set<(event: HypervisorEvent) => void>();
   const machines = new Machines({
     state: options.dir === undefined ? memoryState() : folderState(join(options.dir, 'servers')),
-    now, emit: (event) => { for (const listener of listeners) listener(event); },
+    checkImages: options.checkImages ?? false, now, emit: (event) => { for (const listener of listeners) listener(event); },
   });
   const verb = <T>(name: HypervisorVerb, call: Call, work: () => T | Promise<T>): Promise<T> => faults.through(name, call, work);
 
