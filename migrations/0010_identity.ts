@@ -132,6 +132,7 @@ export async function up(knex: Knex): Promise<void> {
     enabled boolean not null default true,
     -- name, description and what else the caller gave, as keystone keeps them
     extra jsonb not null default '{}',
+    name text generated always as (extra ->> 'name') stored,
     created_at timestamptz not null default now()
   )`);
   await knex.raw(`create table endpoints (

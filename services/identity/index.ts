@@ -2,5 +2,5 @@ export { createIdentityApp, operations } from './app.ts';
 export { tokenFacts } from './assignments/effective.ts';
 export { bootstrap, type Bootstrapped, type Seed } from './bootstrap.ts';
 export { type Identity } from './identity.ts';
-export { namesOf, projectExists } from './names.ts';
+export { endpointUrl, namesOf, projectExists } from './names.ts';
 export { UsersFileError } from './users_file.ts';

@@ -9,3 +9,9 @@ export async function namesOf(trx: Trx, of: 'projects' | 'users', ids: Iterable<
   const rows: { id: string; name: string }[] = unique.length === 0 ? [] : await trx(of).whereIn('id', unique).select('id', 'name');
   return new Map(rows.map(r => [r.id, r.name]));
 }
+
+/** For other services: where the catalogue has a service of a region; undefined when it has none. */
+export async function endpointUrl(trx: Trx, o: { readonly type: string; readonly region: string; readonly interface: string }): Promise<string | undefined> {
+  const row: { url: string } | undefined = await trx('endpoints as e').join('services as s', 's.id', 'e.service_id').where({ 's.type': o.type, 's.enabled': true, 'e.enabled': true, 'e.region_id': o.region, 'e.interface': o.interface }).first('e.url');
+  return row?.url;
+}

@@ -22,7 +22,7 @@ export function serviceRoutes({ db, settings }: Identity): Operation[] {
     operation({
       id: 'services.list', summary: 'List services', method: 'GET', path: '/services', policy: 'identity:list_services', query: Filters,
       async handler(ctx) {
-        const page = await list<ServiceRow>(ctx, db('services').select('services.*', db.raw(`services.extra ->> 'name' as name`)), { filters: { type: 'services.type', name: db.raw(`services.extra ->> 'name'`) as never }, order: 'services.id' }, settings.http.maxLimit);
+        const page = await list<ServiceRow>(ctx, db('services').select('services.*'), { filters: { type: 'services.type', name: 'services.name' }, order: 'services.id' }, settings.http.maxLimit);
         return { services: page.rows.map(s => serviceView(ctx, s)), links: page.links };
       },
     }),

@@ -60,7 +60,11 @@ export function projectRoutes(identity: Identity): Operation[] {
     }),
     operation({
       id: 'projects.update', summary: 'Update a project', method: 'PATCH', path: '/projects/:project_id', policy: 'identity:update_project', permit: 'object', body: ProjectUpdate,
-      handler: async ctx => ({ project: projectView(ctx, await projects.update(identity, await permitted(ctx), ctx.body.project)) }),
+      async handler(ctx) {
+        const project = await projects.update(identity, await permitted(ctx), ctx.body.project);
+        // Upstream's reply to an update shows the further members twice; clients of old read them here.
+        return { project: { ...projectView(ctx, project), extra: project.extra } };
+      },
     }),
     operation({
       id: 'projects.delete', summary: 'Delete a project', method: 'DELETE', path: '/projects/:project_id', policy: 'identity:delete_project', permit: 'object',

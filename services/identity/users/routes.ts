@@ -53,7 +53,10 @@ export function userRoutes(identity: Identity): Operation[] {
     operation({ id: 'users.show', summary: 'Show a user', method: 'GET', path: '/users/:user_id', policy: 'identity:get_user', permit: 'object', handler: async ctx => ({ user: view(ctx, await permitted(ctx)) }) }),
     operation({
       id: 'users.update', summary: 'Update a user', method: 'PATCH', path: '/users/:user_id', policy: 'identity:update_user', permit: 'object', body: UserUpdate,
-      handler: async ctx => ({ user: view(ctx, await service.update(identity, (await permitted(ctx)).id, ctx.body.user)) }),
+      async handler(ctx) {
+        const user = await service.update(identity, (await permitted(ctx)).id, ctx.body.user);
+        return { user: { ...view(ctx, user), extra: user.extra } };
+      },
     }),
     operation({ id: 'users.delete', summary: 'Delete a user', method: 'DELETE', path: '/users/:user_id', policy: 'identity:delete_user', permit: 'object', async handler(ctx) { await service.remove(identity, (await permitted(ctx)).id); } }),
     operation({
