@@ -1,4 +1,4 @@
-import { unwatchFile, watchFile } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Forbidden } from '@cumulet/wire';
@@ -26,11 +26,16 @@ export interface EnforcerOptions {
   /** The folder of the defaults; the repository's `policy/` unless a test says otherwise. */
   readonly defaultsDir?: string;
   readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+  /** Milliseconds between looks at the operator's file. */
+  readonly lookEveryMs?: number;
   /** The refusal in the service's own words; nova's is the default. */
   readonly refusal?: (rule: string) => string;
 }
 
 interface Loaded { readonly decide: ReadonlyMap<string, Decide>; readonly texts: ReadonlyMap<string, string>; readonly overridden: ReadonlySet<string> }
+
+/** Changes whenever the file does; undefined when there is none. */
+const signature = (path: string): Promise<string | undefined> => stat(path, { bigint: true }).then(s => `${s.ino} ${s.size} ${s.mtimeNs}`, () => undefined);
 
 const repositoryPolicies = fileURLToPath(new URL('../../../policy/', import.meta.url));
 
@@ -41,6 +46,9 @@ export class Enforcer {
   readonly #about: ReadonlyMap<string, RuleAbout>;
   readonly #overridePath: string | undefined;
   #loaded: Loaded;
+  #watch: NodeJS.Timeout | undefined;
+  #seen: string | undefined;
+  #looking = false;
 
   private constructor(options: EnforcerOptions, defaults: ReadonlyMap<string, { text: string; check: Check }>, about: ReadonlyMap<string, RuleAbout>) {
     this.#options = options;
@@ -50,27 +58,28 @@ export class Enforcer {
     this.#loaded = this.#merge(new Map());
   }
 
-  /** Reads the defaults (an error there is fatal) and the operator's file (an error there is logged, the defaults stand). */
+  /** Reads the defaults (an error there is fatal) and the operator's file (an error there is logged, the defaults stand), and looks after the latter. */
   static async open(options: EnforcerOptions): Promise<Enforcer> {
     const dir = options.defaultsDir ?? repositoryPolicies;
     const enforcer = new Enforcer(options, await readRules(join(dir, `${options.service}.yaml`)), await readAbout(join(dir, `${options.service}.about.yaml`)));
     await enforcer.reload();
+    const path = enforcer.#overridePath;
+    if (path !== undefined) {
+      enforcer.#watch = setInterval(() => { void enforcer.#look(path); }, options.lookEveryMs ?? 1_000);
+      enforcer.#watch.unref();
+    }
     return enforcer;
   }
 
-  /** Watches the operator's file (once a second, without keeping the process alive) and returns the way to stop. */
-  watch(): () => void {
-    const path = this.#overridePath;
-    if (path === undefined) return () => {};
-    const changed = () => { void this.reload(); };
-    watchFile(path, { interval: 1_000, persistent: false }, changed);
-    return () => unwatchFile(path, changed);
-  }
+  /** No longer looks after the operator's file. */
+  close(): void { clearInterval(this.#watch); }
 
   /** Reads the operator's file again. A file that cannot be used leaves the rules as they are. */
   async reload(): Promise<void> {
     if (this.#overridePath === undefined) return;
     const log = this.#options.log;
+    // Taken before the reading: a change during it is seen as one afterwards.
+    this.#seen = await signature(this.#overridePath);
     try {
       this.#loaded = this.#merge(await readRules(this.#overridePath));
       log.info({ file: this.#overridePath, rules: [...this.#loaded.overridden] }, 'policy overrides in force');
@@ -78,6 +87,12 @@ export class Enforcer {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') { this.#loaded = this.#merge(new Map()); return; }
       log.warn({ file: this.#overridePath, reason: (error as Error).message }, 'policy file not usable, the rules stay as they were');
     }
+  }
+
+  async #look(path: string): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    try { if (await signature(path) !== this.#seen) await this.reload(); } finally { this.#looking = false; }
   }
 
   #merge(overrides: ReadonlyMap<string, { text: string; check: Check }>): Loaded {
