@@ -109,7 +109,7 @@ test('an operator\'s file overrides single rules, also by their old names; a bro
 test('the file is read again when it changes, comes or goes', async () => {
   const file = join(dir, 'image.yaml');
   const e = await Enforcer.open({ service: 'image', overrideDir: dir, log, lookEveryMs: 20 });
-  const becomes = (allowed: boolean) => expect.poll(() => e.check('publicize_image', caller()), { timeout: 5_000, interval: 10 }).toBe(allowed);
+  const becomes = async (allowed: boolean) => { await expect.poll(() => e.check('publicize_image', caller()), { timeout: 5_000, interval: 10 }).toBe(allowed); };
   try {
     expect(e.check('publicize_image', caller())).toBe(false);
     writeFileSync(file, '"publicize_image": "role:member"\n');
