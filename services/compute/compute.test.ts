@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { as } from '../../test/harness/service.ts';
+import { testCloud, type TestCloud } from './testing/cloud.ts';
+
+let c: TestCloud;
+beforeAll(async () => { c = await testCloud(); });
+afterAll(() => c.close());
+const nothingIsStuck = async () => { expect(await c.t.rt.db('servers').whereNotNull('task_id')).toEqual([]); };
+
+describe('a server\'s life', () => {
+  test('boots with an address and is deleted without a trace', async () => {
+    const before = await c.t.rt.db('quota_usage').where({ service: 'compute', project_id: 'de'.repeat(16) }).first('used');
+    const key = await c.call()('POST', '/v2.1/os-keypairs', { keypair: { name: 'k' } });
+    expect(key.body.keypair.public_key).toMatch(/^ssh-rsa AAAA/);
+    const id = await c.server({ key_name: 'k', metadata: { a: 'b' }, user_data: Buffer.from('#!/bin/sh\n').toString('base64') });
+    const server = await c.show(id);
+    expect(server).toMatchObject({ status: 'ACTIVE', 'OS-EXT-STS:vm_state': 'active', 'OS-EXT-STS:power_state': 1, 'OS-EXT-STS:task_state': null, key_name: 'k', metadata: { a: 'b' }, security_groups: [{ name: 'default' }] });
+    expect(server.addresses.private[0]).toMatchObject({ version: 4, 'OS-EXT-IPS:type': 'fixed' });
+    expect((await c.call()('DELETE', `/v2.1/servers/${id}`)).status).toBe(204);
+    await c.t.drain();
+    expect((await c.call()('GET', `/v2.1/servers/${id}`)).status).toBe(404);
+    expect(await c.t.rt.db('allocations').where({ server_id: id })).toEqual([]);
+    expect(await c.t.rt.db('ports').where({ device_id: id })).toEqual([]);
+    expect(await c.hypervisor.list({ signal: new AbortController().signal } as never)).toEqual([]);
+    expect([...c.network.ports.keys()]).toEqual([]);
+    expect(await c.t.rt.db('quota_usage').where({ service: 'compute', project_id: 'de'.repeat(16) }).first('used')).toMatchObject({ used: { instances: before?.used.instances ?? 0, cores: before?.used.cores ?? 0, ram: before?.used.ram ?? 0 } });
+    await nothingIsStuck();
+  });
+  test('stop, start, reboot, pause, suspend', async () => {
+    const id = await c.server();
+    const steps: [unknown, string, number][] = [[{ 'os-stop': null }, 'SHUTOFF', 4], [{ 'os-start': null }, 'ACTIVE', 1], [{ reboot: { type: 'SOFT' } }, 'ACTIVE', 1], [{ reboot: { type: 'HARD' } }, 'ACTIVE', 1], [{ pause: null }, 'PAUSED', 3], [{ unpause: null }, 'ACTIVE', 1], [{ suspend: null }, 'SUSPENDED', 4], [{ resume: null }, 'ACTIVE', 1]];
+    for (const [body, status, power] of steps) {
+      expect(await c.act(id, body), JSON.stringify(body)).toMatchObject({ status: 202 });
+      await c.t.drain();
+      expect(await c.show(id), JSON.stringify(body)).toMatchObject({ status, 'OS-EXT-STS:power_state': power });
+    }
+    expect(await c.act(id, { 'os-start': null })).toMatchObject({ status: 409, body: { conflictingRequest: { message: `Cannot 'start' instance ${id} while it is in vm_state active` } } });
+    expect((await c.call()('GET', `/v2.1/servers/${id}/os-instance-actions`)).body.instanceActions.map((a: { action: string }) => a.action)).toEqual(['resume', 'suspend', 'unpause', 'pause', 'reboot', 'reboot', 'start', 'stop', 'create']);
+    const [{ request_id: request }] = (await c.call()('GET', `/v2.1/servers/${id}/os-instance-actions`)).body.instanceActions;
+    expect((await c.call('admin')('GET', `/v2.1/servers/${id}/os-instance-actions/${request}`)).body.instanceAction.events[0]).toMatchObject({ event: 'compute_domain', result: 'Success', traceback: null });
+    expect(await c.asking(c.act(id, { 'os-getConsoleOutput': { length: 2 } }))).toMatchObject({ status: 200, body: { output: expect.any(String) } });
+  });
+  test('locks', async () => {
+    const id = await c.server();
+    expect((await c.act(id, { lock: null }, { who: 'admin' })).status).toBe(202);
+    expect(await c.act(id, { 'os-stop': null })).toMatchObject({ status: 409, body: { conflictingRequest: { code: 409, message: `Instance ${id} is locked` } } });
+    expect(await c.call()('DELETE', `/v2.1/servers/${id}`)).toMatchObject({ status: 409, body: { conflictingRequest: { message: `Instance ${id} is locked` } } });
+    expect(await c.act(id, { unlock: null })).toMatchObject({ status: 403, body: { forbidden: { message: "Policy doesn't allow os_compute_api:os-lock-server:unlock:unlock_override to be performed." } } });
+    expect(await c.act(id, { lock: { locked_reason: 'x' } }, { who: 'admin', version: '2.73' })).toMatchObject({ status: 202 });
+    expect(await c.show(id, 'demo', '2.73')).toMatchObject({ locked: true, locked_reason: 'x' });
+    expect((await c.call()('GET', '/v2.1/servers?locked=true', undefined, '2.73')).body.servers.map((s: { id: string }) => s.id)).toEqual([id]);
+    expect((await c.act(id, { unlock: null }, { who: 'admin' })).status).toBe(202);
+    expect(await c.act(id, { lock: { bogus: 1 } }, { version: '2.73' })).toMatchObject({ status: 400 });
+    expect((await c.act(id, { lock: { bogus: 1 } })).status).toBe(202);
+  });
+  test('shelve puts an image away and unshelve takes it back', async () => {
+    const id = await c.server({ name: 'sh' });
+    expect((await c.act(id, { shelve: null })).status).toBe(202);
+    expect(await c.show(id)).toMatchObject({ 'OS-EXT-STS:task_state': 'shelving' });
+    await c.t.drain();
+    expect(await c.show(id)).toMatchObject({ status: 'SHELVED_OFFLOADED', 'OS-EXT-SRV-ATTR:host': null, 'OS-EXT-STS:power_state': 0 });
+    const list = async () => (await as(c.images, 'demo')('GET', '/v2/images?name=sh-shelved')).body.images;
+    expect(await list()).toMatchObject([{ name: 'sh-shelved', status: 'active', image_type: 'snapshot' }]);
+    expect(await c.t.rt.db('allocations').where({ server_id: id })).toEqual([]);
+    expect(await c.act(id, { shelveOffload: null }, { who: 'admin' })).toMatchObject({ status: 409, body: { conflictingRequest: { message: `Cannot 'shelveOffload' instance ${id} while it is in vm_state shelved_offloaded` } } });
+    expect((await c.act(id, { unshelve: null })).status).toBe(202);
+    await c.t.drain();
+    expect(await c.show(id)).toMatchObject({ status: 'ACTIVE', 'OS-EXT-SRV-ATTR:host': 'testhost' });
+    expect(await list()).toEqual([]);
+    await nothingIsStuck();
+  });
+  test('rescue and unrescue', async () => {
+    const id = await c.server();
+    const r = await c.act(id, { rescue: null });
+    expect(r).toMatchObject({ status: 200, body: { adminPass: expect.stringMatching(/^.{12}$/) } });
+    await c.t.drain();
+    expect(await c.show(id)).toMatchObject({ status: 'RESCUE', 'OS-EXT-STS:vm_state': 'rescued' });
+    expect(await c.act(id, { reboot: { type: 'HARD' } })).toMatchObject({ status: 409 });
+    expect((await c.act(id, { unrescue: null })).status).toBe(202);
+    await c.t.drain();
+    expect(await c.show(id)).toMatchObject({ status: 'ACTIVE' });
+  });
+  test('volumes come and go', async () => {
+    const id = await c.server();
+    const volume = await as(c.volumes, 'demo')('POST', '/v3/volumes', { volume: { size: 1, name: 'v' } });
+    expect(volume.status).toBe(202);
+    await c.t.drain();
+    const vid = volume.body.volume.id;
+    expect(await c.call()('POST', `/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId: vid } })).toMatchObject({ status: 200, body: { volumeAttachment: { volumeId: vid, serverId: id, device: '/dev/vdb' } } });
+    await c.t.drain();
+    expect((await as(c.volumes, 'demo')('GET', `/v3/volumes/${vid}`)).body.volume).toMatchObject({ status: 'in-use', attachments: [{ server_id: id, device: '/dev/vdb' }] });
+    expect(await c.call()('POST', `/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId: vid } })).toMatchObject({ status: 400, body: { badRequest: { message: `Invalid volume: volume ${vid} is already attached to instances: ${id}` } } });
+    expect((await c.show(id))['os-extended-volumes:volumes_attached']).toEqual([{ id: vid }]);
+    for (const b of [{ 'os-stop': null }, { 'os-start': null }]) { await c.act(id, b); await c.t.drain(); }
+    expect(await c.show(id)).toMatchObject({ status: 'ACTIVE' });
+    expect((await c.call()('DELETE', `/v2.1/servers/${id}/os-volume_attachments/${vid}`)).status).toBe(202);
+    await c.t.drain();
+    expect((await as(c.volumes, 'demo')('GET', `/v3/volumes/${vid}`)).body.volume.status).toBe('available');
+    await c.call()('POST', `/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId: vid } });
+    await c.t.drain();
+    await c.call()('DELETE', `/v2.1/servers/${id}`);
+    await c.t.drain();
+    expect((await as(c.volumes, 'demo')('GET', `/v3/volumes/${vid}`)).body.volume.status).toBe('available');
+  });
+});
