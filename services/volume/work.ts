@@ -1,7 +1,7 @@
 import type { Settings } from '@cumulet/config';
 import { transaction } from '@cumulet/db';
 import { DriverError, plainCall } from '@cumulet/drivers';
-import { fileDriver, type BlockDriver } from '@cumulet/drivers/block';
+import { fakeBlockDriver, fileDriver, type BlockDriver } from '@cumulet/drivers/block';
 import { createRunner } from '@cumulet/exec';
 import { openImageAccess } from '@cumulet/image';
 import type { Runtime, Work } from '@cumulet/service';
@@ -10,13 +10,20 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { connectPlan, disconnectPlan, initializePlan, terminatePlan } from './attachments/plans.ts';
 import type { VolumeDeps } from './deps.ts';
+import { createGroupSnapshotPlan, deleteGroupPlan, deleteGroupSnapshotPlan } from './groups/plans.ts';
+import { listManageablePlan, managePlan, manageSnapshotPlan, unmanagePlan, unmanageSnapshotPlan } from './manage/plans.ts';
+import { migratePlan } from './migration/plans.ts';
 import { volumeRef } from './refs.ts';
 import { report, seen } from './scheduler/pools.ts';
 import { createSnapshotPlan, deleteSnapshotPlan, revertPlan } from './snapshots/plans.ts';
+import { reimagePlan, uploadImagePlan } from './volumes/image_plans.ts';
 import { createPlan, deletePlan, extendPlan } from './volumes/plans.ts';
 import type { VolumeRow } from './volumes/store.ts';
 
-export const plans: readonly AnyPlan[] = list(createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan);
+export const plans: readonly AnyPlan[] = list(
+  createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan, uploadImagePlan, reimagePlan, migratePlan,
+  managePlan, unmanagePlan, manageSnapshotPlan, unmanageSnapshotPlan, listManageablePlan, createGroupSnapshotPlan, deleteGroupSnapshotPlan, deleteGroupPlan,
+);
 
 type Backend = Settings['volume']['backends'][number];
 function driverFor(rt: Runtime, b: Backend): BlockDriver {
@@ -26,7 +33,7 @@ function driverFor(rt: Runtime, b: Backend): BlockDriver {
       name: b.name, directory: resolve(settings.home, b.path ?? 'volumes'), format: b.format, host: settings.host, reservedPercentage: b.reservedPercentage, maxOverSubscriptionRatio: b.maxOverSubscriptionRatio,
       runner: createRunner({ log: rt.log }), ...(b.pool === undefined ? {} : { pool: b.pool }),
     });
-    default: throw new Error(`no block driver ${b.driver}`);
+    case 'fake': return fakeBlockDriver({ name: b.name, directory: resolve(settings.home, b.path ?? join('fake-volumes', b.name)), pools: [{ name: b.pool ?? b.name, totalGiB: b.totalGiB, reservedPercentage: b.reservedPercentage, maxOverSubscriptionRatio: b.maxOverSubscriptionRatio }] });
   }
 }
 

@@ -4,6 +4,7 @@ import { BadRequest, isUuid, newId } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import type { By } from '../for_compute.ts';
 import { invalidInput, invalidSnapshot, invalidVolume, snapshotNotFound, volumeNotFound } from '../faults.ts';
+import { groupForVolume } from '../groups/membership.ts';
 import { imageForVolume, type ImageFacts } from '../images.ts';
 import { tell } from '../messages/store.ts';
 import { enforce, enforceVolumeSize } from '../quotas/limits.ts';
@@ -46,9 +47,8 @@ export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log'>, 
   const zone = await zoneOf(trx, rt, r, sources);
   await enforceVolumeSize(trx, r.by.projectId, size);
   const sourceHost = sources.volume?.host ?? (sources.snapshot ? (await lockById(trx, sources.snapshot.volume_id))?.host : undefined);
-  const wish: Wish = {
-    sizeGiB: size, extraSpecs: type.extra_specs, zone, ...(sourceHost ? { service: sourceHost.split('#')[0] } : {}), ...await hinted(trx, r),
-  };
+  const service = r.groupId ? await groupForVolume(trx, r.bound, r.groupId, type) : sourceHost?.split('#')[0];
+  const wish: Wish = { sizeGiB: size, extraSpecs: type.extra_specs, zone, service, ...await hinted(trx, r) };
   const { host, refused } = await place(trx, rt.settings.volume, wish);
   const id = newId();
   const source: Source = sources.image ? { kind: 'image', imageId: sources.image.id } : sources.snapshot ? { kind: 'snapshot', snapshotId: sources.snapshot.id } : sources.volume ? { kind: 'volume', volumeId: sources.volume.id } : { kind: 'blank' };

@@ -15,7 +15,7 @@ function base(ctx: Seen, row: VolumeDetail) {
   return {
     id: row.id, status: shownStatus(row.status), size: row.size, availability_zone: row.availability_zone, created_at: micros(row.created_at), updated_at: at(row.updated_at), name: row.name, description: row.description,
     volume_type: row.type_name, snapshot_id: row.snapshot_id, source_volid: row.source_volid, metadata: { ...row.metadata, ...row.admin_metadata }, links: links(ctx, 'volumes', row.id), user_id: row.user_id,
-    bootable: String(row.bootable), encrypted: row.encrypted, replication_status: row.replication_status, consistencygroup_id: null as string | null, multiattach: row.multiattach,
+    bootable: String(row.bootable), encrypted: row.encrypted, replication_status: row.replication_status, consistencygroup_id: row.in_consistency_group ? row.group_id : null, multiattach: row.multiattach,
     attachments: row.attachments.filter(a => a.status === 'attached' || a.status === 'detaching').map(a => ({
       id: row.id, attachment_id: a.id, volume_id: row.id, server_id: a.server_id, host_name: admin ? a.attached_host : null, device: a.device, attached_at: a.attached_at === null ? null : micros(new Date(a.attached_at)),
     })),

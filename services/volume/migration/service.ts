@@ -1,0 +1,104 @@
+import { move, transaction } from '@cumulet/db';
+import { Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { BadRequest, newId } from '@cumulet/wire';
+import type { Knex } from 'knex';
+import { by } from '../asking.ts';
+import { invalidInput, invalidType, invalidVolume, typeNotFound } from '../faults.ts';
+import { tell } from '../messages/store.ts';
+import { enforce } from '../quotas/limits.ts';
+import { filters, type Wish } from '../scheduler/filters.ts';
+import { place } from '../scheduler/place.ts';
+import { pools, type PoolState } from '../scheduler/pools.ts';
+import { typeByRef } from '../types/choose.ts';
+import { typeById, type TypeRow } from '../types/store.ts';
+import { volumeAction } from '../volumes/actions.ts';
+import { Migrate, MigrateCompletion, Retype } from '../volumes/action_schemas.ts';
+import { held } from '../volumes/service.ts';
+import { Volume } from '../volumes/states.ts';
+import { hostParts, insert, laneOfVolume, patch, queueOf, type VolumeRow } from '../volumes/store.ts';
+import { migratePlan } from './plans.ts';
+
+const immovable = (id: string) => invalidVolume(`Volume ${id} status must be available or in-use, must not be migrating, have snapshots, be replicated, be part of a group and destination host/cluster must be different than the current one`);
+
+/** The hidden row that holds the new place, and the task that both rows are held by. */
+async function begin(rt: Runtime, trx: Knex.Transaction, ctx: Context, volume: VolumeRow, o: { to: string; newType: TypeRow | null; forceCopy: boolean; lock: boolean; retyping: boolean }): Promise<void> {
+  if (hostParts(o.to).service.split('@')[0] !== hostParts(volume.host ?? '').service.split('@')[0]) throw invalidVolume(`Volume ${volume.id} cannot be copied to another host: no host reaches both backends.`);
+  const targetId = newId();
+  const task = await rt.tasks.enqueue(trx, migratePlan, { volumeId: volume.id, targetId, to: o.to, newTypeId: o.newType?.id ?? null, was: volume.status, forceCopy: o.forceCopy }, { queue: queueOf(o.to), lane: laneOfVolume(volume.id), resource: { type: 'volume', id: volume.id }, by: by(ctx) });
+  await insert(trx, {
+    id: targetId, project_id: volume.project_id, user_id: volume.user_id, name: volume.name, description: null, size: volume.size, status: 'creating', task_id: task, host: o.to, availability_zone: volume.availability_zone,
+    type_id: o.newType?.id ?? volume.type_id, multiattach: volume.multiattach, metadata: {}, consumes_quota: false, hidden: true, migration_status: `target:${volume.id}`,
+  });
+  if (o.retyping) await move(trx, Volume, volume.id, { from: [volume.status], to: 'retyping', task, set: { previous_status: volume.status } });
+  else if (o.lock) await move(trx, Volume, volume.id, { from: [volume.status], to: 'maintenance', set: { previous_status: volume.status } });
+  await trx('volumes').where({ id: volume.id }).update({ migration_status: 'starting', migration_task_id: task });
+}
+
+/** Moves a volume to the host that an administrator names. */
+export const migrate = (rt: Runtime, ctx: Context, id: string, o: { host: string; forceCopy: boolean; lock: boolean }): Promise<void> => transaction(rt.db, async trx => {
+  const volume = await held(trx, ctx, id);
+  const all = await pools(trx, rt.settings.volume.serviceDownSeconds) as unknown as PoolState[];
+  if (!all.some(p => (p.id === o.host || p.service_host === o.host) && p.up)) throw new BadRequest(`Invalid host: No available service named '${o.host}'`);
+  if (volume.status !== 'available' || volume.migration_task_id !== null || volume.group_id !== null || volume.host === null || volume.host === o.host || hostParts(volume.host).service === o.host) throw immovable(volume.id);
+  if (await trx('volume_snapshots').where({ volume_id: volume.id }).first('id')) throw immovable(volume.id);
+  const type = await typeById(trx, volume.type_id);
+  const wish: Wish = { sizeGiB: volume.size, extraSpecs: type?.extra_specs ?? {}, ...(o.host.includes('#') ? { pool: o.host } : { service: o.host }) };
+  const { host, refused } = await place(trx, rt.settings.volume, wish);
+  if (host === undefined) throw invalidVolume(`Volume ${volume.id} cannot be moved to ${o.host}: ${refused}.`);
+  await begin(rt, trx, ctx, volume, { to: host, newType: null, forceCopy: o.forceCopy, lock: o.lock, retyping: false });
+});
+
+/** Another type. When the volume may stay where it is this is a change of its row; else it moves, if the caller allows that. */
+export const retype = (rt: Runtime, ctx: Context, id: string, ref: string, policy: 'never' | 'on-demand'): Promise<void> => transaction(rt.db, async trx => {
+  const volume = await held(trx, ctx, id);
+  if (!['available', 'in-use'].includes(volume.status) || volume.migration_task_id !== null || volume.group_id !== null) throw invalidVolume(`Unable to update volume type due to incorrect status: ${volume.status} on volume: ${volume.id}. Volume status must be available or in-use.`);
+  const [type, old] = [await typeByRef(trx, ref, ctx.allows('context_is_admin') ? undefined : ctx.caller.projectId ?? ''), await typeById(trx, volume.type_id)];
+  if (!type) throw typeNotFound(ref);
+  if (type.id === volume.type_id) throw invalidInput(`New volume_type same as original: ${type.id}.`);
+  if ((type.encryption === null) !== (old?.encryption === null) || (type.encryption && old?.encryption && JSON.stringify(type.encryption) !== JSON.stringify(old.encryption))) throw invalidType('Retype requires migration but is not allowed: the encryption of both types must be the same.');
+  const multiattach = /<is>\s*true/i.test(type.extra_specs['multiattach'] ?? '');
+  if (multiattach !== volume.multiattach && volume.status !== 'available') throw invalidInput('Invalid volume_type: changing multiattach needs the volume to be available.');
+  const wish: Wish = { sizeGiB: volume.size, extraSpecs: type.extra_specs };
+  const here = (await pools(trx, rt.settings.volume.serviceDownSeconds).where('p.id', volume.host ?? '') as unknown as PoolState[])[0];
+  const fits = here !== undefined && ['AvailabilityZoneFilter', 'CapabilitiesFilter'].every(name => !rt.settings.volume.scheduler.filters.includes(name as 'CapacityFilter') || filters[name]?.(here, wish) === true);
+  if (fits) {
+    await patch(trx, volume.id, { type_id: type.id, multiattach });
+    await enforce(trx, 'volume', { projectId: volume.project_id, sizeGiB: volume.size, type });
+    return;
+  }
+  const hasSnapshots = await trx('volume_snapshots').where({ volume_id: volume.id }).first('id') !== undefined;
+  const stays = policy === 'never' ? 'Retype requires migration but is not allowed.' : volume.status !== 'available' ? 'An attached volume cannot move to another backend.' : hasSnapshots ? 'Volume must not have snapshots.' : undefined;
+  const { host, refused } = stays === undefined ? await place(trx, rt.settings.volume, { ...wish, not: volume.host === null ? [] : [volume.host] }) : { host: undefined, refused: stays };
+  if (host === undefined) {
+    // Upstream accepts the request and the scheduler refuses it afterwards: the volume stays as it is, and a message says why.
+    await tell(trx, { projectId: volume.project_id, requestId: ctx.requestId, resource: { type: 'VOLUME', id: volume.id }, action: 'retype', detail: 'noBackend', why: `(${refused})` });
+    return;
+  }
+  await begin(rt, trx, ctx, volume, { to: host, newType: type, forceCopy: false, lock: false, retyping: true });
+});
+
+export const migrationActions = (rt: Runtime): Operation[] => [
+  volumeAction({
+    action: 'os-migrate_volume', summary: 'Move to another host', policy: 'volume_extension:volume_admin_actions:migrate_volume', body: Migrate,
+    handler: async (ctx, id) => {
+      const o = ctx.body['os-migrate_volume'];
+      if (o.cluster) throw new BadRequest(`Invalid host: No available service named '${o.cluster}'`);
+      if (!o.host) throw new BadRequest("Invalid input for field/attribute os-migrate_volume. 'host' is a required property");
+      await migrate(rt, ctx as never, id, { host: o.host, forceCopy: o.force_host_copy ?? false, lock: o.lock_volume ?? false });
+      return new Reply(202);
+    },
+  }),
+  volumeAction({
+    action: 'os-migrate_volume_completion', summary: 'End a migration that compute makes', policy: 'volume_extension:volume_admin_actions:migrate_volume_completion', body: MigrateCompletion, status: 200,
+    handler: (ctx, id) => transaction(rt.db, async trx => {
+      const volume = await held(trx, ctx as never, id);
+      // Migrations here end in their own task; there is never one that waits for this call.
+      throw invalidVolume(`Volume ${volume.id} is not waiting for the end of a migration.`);
+    }),
+  }),
+  volumeAction({
+    action: 'os-retype', summary: 'Change the type', policy: 'volume:retype', body: Retype,
+    handler: async (ctx, id) => { await retype(rt, ctx as never, id, ctx.body['os-retype'].new_type, ctx.body['os-retype'].migration_policy ?? 'never'); return new Reply(202); },
+  }),
+];

@@ -1,0 +1,71 @@
+import { DriverError, need } from '@cumulet/drivers';
+import { copyContent, type Provided } from '@cumulet/drivers/block';
+import { images, type StoredImage } from '@cumulet/image';
+import { createReadStream } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { call, driverOf, plan } from '../deps.ts';
+import { volumeRef, volumeSpec } from '../refs.ts';
+import { settleVolume, volumeOf } from './plans.ts';
+import { byId, type VolumeRow } from './store.ts';
+
+const was = z.enum(['available', 'in-use', 'error', 'reserved']);
+const scratchFile = (t: { taskId: string; deps: { scratch: string } }) => join(t.deps.scratch, `${t.taskId}.image`);
+
+/** Writes a volume's content into an image that is waiting for it. */
+export const uploadImagePlan = plan('volume.upload_image', z.object({ volumeId: z.string(), imageId: z.string(), format: z.enum(['raw', 'vmdk', 'vdi', 'qcow2', 'vhd', 'vhdx']), was }))
+  .step('export', async t => {
+    const row = await volumeOf(t, t.input.volumeId);
+    const driver = driverOf(t, row.host);
+    // Raw bytes go straight through; any other format is made as a file first.
+    if (t.input.format === 'raw') return;
+    const toFile = need(driver, 'image').toFile;
+    if (!toFile) throw new DriverError('unsupported', `This backend cannot make images of format ${t.input.format}.`);
+    await rm(scratchFile(t), { force: true });
+    await toFile(call(t), volumeRef(row), { path: scratchFile(t), format: t.input.format });
+  }, { undo: async t => { await rm(scratchFile(t), { force: true }); } })
+  .step('upload', async (t): Promise<StoredImage> => {
+    const row = await volumeOf(t, t.input.volumeId);
+    if (t.input.format === 'raw') return t.deps.images.put(call(t), t.input.imageId, await driverOf(t, row.host).data.read(call(t), volumeRef(row)), { size: row.size * 2 ** 30 });
+    const { size } = await stat(scratchFile(t));
+    return t.deps.images.put(call(t), t.input.imageId, createReadStream(scratchFile(t)), { size });
+  }, { undo: async t => { await t.deps.images.discard(call(t), t.input.imageId); } })
+  .step('clean', async t => { await rm(scratchFile(t), { force: true }); })
+  .settles(async (trx, how, t) => {
+    if (how.state === 'done' && t.out.upload) await images.finish(trx, t.input.imageId, t.taskId, t.out.upload);
+    else await images.fail(trx, t.input.imageId, t.taskId);
+    await settleVolume(trx, how, t, { id: t.input.volumeId, from: ['uploading'], done: t.input.was, failed: t.input.was, action: 'copyToImage', detail: 'failedUpload', set: { previous_status: null }, setFailed: { previous_status: null } });
+  });
+
+const fresh = (t: { taskId: string }, row: VolumeRow) => ({ ...volumeSpec(row), name: `volume-${t.taskId}` });
+
+/** Puts an image over a volume's content (3.68). The image becomes a volume beside it first, so that a refused image harms nothing. */
+export const reimagePlan = plan('volume.reimage', z.object({ volumeId: z.string(), imageId: z.string(), was, metadata: z.record(z.string(), z.string()) }))
+  .step('fetch', async (t): Promise<Provided> => {
+    const row = await volumeOf(t, t.input.volumeId);
+    const fromFile = need(driverOf(t, row.host), 'image').fromFile;
+    if (!fromFile) throw new DriverError('unsupported', 'This backend cannot make volumes of images.');
+    const image = await t.deps.images.localCopy(call(t), t.input.imageId, t.deps.imageCache);
+    return fromFile(call(t), fresh(t, row), { path: image.path, format: image.format });
+  }, { undo: async t => {
+    const row = await t.transaction(trx => byId(trx, t.input.volumeId));
+    if (row?.host) await driverOf(t, row.host).volumes.delete(call(t), fresh(t, row));
+  } })
+  .step('write', async t => {
+    const row = await volumeOf(t, t.input.volumeId);
+    const driver = driverOf(t, row.host);
+    await copyContent(call(t), { driver, ref: { ...fresh(t, row), ...t.out.fetch } }, { driver, volume: volumeRef(row) });
+  }, { cancel: false })
+  .step('clean', async t => {
+    const row = await volumeOf(t, t.input.volumeId);
+    await driverOf(t, row.host).volumes.delete(call(t), { ...fresh(t, row), ...t.out.fetch });
+  }, { cancel: false })
+  .settles(async (trx, how, t) => {
+    // Once writing has begun the old content is gone: only then is a failure the volume's own error.
+    const touched = t.out.fetch !== undefined;
+    await settleVolume(trx, how, t, {
+      id: t.input.volumeId, from: ['downloading'], done: t.input.was === 'error' ? 'available' : t.input.was, failed: touched ? 'error' : t.input.was, action: 'reimage', detail: 'imageTooBig',
+      set: { previous_status: null, image_metadata: t.input.metadata, bootable: true }, setFailed: { previous_status: null },
+    });
+  });
