@@ -1,9 +1,9 @@
 // Imports go one way (DESIGN). A package is found by its workspace name, so what a path may reach is said by folder.
 const packages = (names) => `^packages/(${names.join('|')})/`;
 const below = {
-  wire: [], config: [], exec: [],
+  wire: [], config: [], exec: [], fetch: [],
   diskimage: ['exec'],
-  drivers: ['exec', 'diskimage'],
+  drivers: ['exec', 'diskimage', 'fetch'],
   db: ['wire'],
   auth: ['db', 'wire'],
   tasks: ['db', 'wire'],

@@ -35,7 +35,7 @@ const blockBackend = z.strictObject({
 
 const imageStore = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,31}$/i),
-  driver: z.enum(['file', 'fake']),
+  driver: z.enum(['file', 'http', 'fake']),
   path: z.string().optional(),
   default: z.boolean().default(false),
   description: z.string().default(''),

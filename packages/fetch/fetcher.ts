@@ -24,8 +24,8 @@ export interface Fetched {
   readonly validator: string | undefined;
 }
 export interface Fetcher {
-  /** Follows redirects, each judged anew. With `offset` it goes on there if the resource is still the one of `validator`. */
-  get(url: string, options: { readonly signal: AbortSignal; readonly offset?: number; readonly validator?: string | undefined; readonly headers?: Readonly<Record<string, string>> }): Promise<Fetched>;
+  /** Follows redirects, each judged anew. With `offset` it goes on there if the resource is still the one of `validator`; with `range` it asks for a part, of whatever is there. */
+  get(url: string, options: { readonly signal: AbortSignal; readonly offset?: number; readonly validator?: string | undefined; readonly range?: { readonly offset: number; readonly length?: number | undefined } | undefined; readonly headers?: Readonly<Record<string, string>> }): Promise<Fetched>;
   /** Bytes of a resource; undefined when it is not there or does not say. */
   size(url: string, options: { readonly signal: AbortSignal }): Promise<number | undefined>;
   close(): Promise<void>;
@@ -78,8 +78,9 @@ export function openFetcher(rules: FetcherOptions): Fetcher {
   }
 
   return {
-    async get(text, { signal, offset = 0, validator, headers = {} }) {
-      const resume: Record<string, string> = offset > 0 && validator !== undefined ? { range: `bytes=${offset}-`, 'if-range': validator } : {};
+    async get(text, { signal, offset: wanted = 0, validator, range: part, headers = {} }) {
+      const offset = part?.offset ?? wanted;
+      const resume: Record<string, string> = part ? { range: `bytes=${part.offset}-${part.length === undefined ? '' : part.offset + part.length - 1}` } : offset > 0 && validator !== undefined ? { range: `bytes=${offset}-`, 'if-range': validator } : {};
       const answer = await ask('GET', text, { ...headers, ...resume }, signal);
       const { statusCode, body } = answer;
       const header = (name: string) => { const h = answer.headers[name]; return Array.isArray(h) ? h[0] : h; };
@@ -108,6 +109,9 @@ const strong = (etag: string | undefined) => (etag?.startsWith('W/') ? undefined
 
 function failure(error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason;
-  for (let e: unknown = error; e instanceof Error; e = e.cause) if (e instanceof FetchError) return e;
+  for (let e: unknown = error; e instanceof Error; e = e.cause) {
+    if (e instanceof FetchError) return e;
+    if ((e as NodeJS.ErrnoException).code === 'ENOTFOUND') return new FetchError('absent', 'The host of the URL is not known.');
+  }
   return new FetchError('transient', 'The URL cannot be reached.', { cause: error });
 }

@@ -32,6 +32,8 @@ export interface ServiceSpec {
   readonly legacyVersionHeader?: string;
   /** The older name under which a service's version may be asked (`OpenStack-API-Version: volumev3 3.0` is not one; cinder takes `volume`). */
   readonly dress: Dress;
+  /** `/v2/images/` is another path than `/v2/images`, as in glance; elsewhere a slash at the end counts for nothing. */
+  readonly slashCounts?: boolean;
   readonly operations: readonly Operation[];
   readonly gate: Gate;
   readonly log: Logger;
@@ -53,7 +55,7 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
     requestIdHeader: false,
     genReqId: requestId,
     rewriteUrl: spec.projectInPath ? req => withoutProject(req, spec.prefixes, firsts) : undefined,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+    routerOptions: { ignoreTrailingSlash: !spec.slashCounts, maxParamLength: 512 },
     forceCloseConnections: true,
     keepAliveTimeout: 75_000,
     requestTimeout: 0,           // uploads take as long as they take; JSON bodies have their own clock

@@ -12,6 +12,7 @@ export interface AppOptions {
   readonly versions?: Versions;
   readonly legacyVersionHeader?: string;
   readonly dress: Dress;
+  readonly slashCounts?: boolean;
   readonly operations: readonly Operation[];
 }
 

@@ -8,6 +8,7 @@ import { routes as data } from './data/routes.ts';
 import { routes as images } from './images/routes.ts';
 import { routes as imports } from './imports/routes.ts';
 import { routes as info } from './info/routes.ts';
+import { routes as locations } from './locations/routes.ts';
 import { routes as members } from './members/routes.ts';
 import type { ImageDeps } from './opened.ts';
 import { routes as schemas } from './schemas/routes.ts';
@@ -23,8 +24,8 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const holder = new Holder({ db, bell, listener, log, owner: `image-api-${settings.host}-${process.pid}-${randomBytes(3).toString('hex')}`, leaseSeconds: settings.worker.leaseSeconds });
   const d: ImageDeps = { rt, stores: await openStores(rt), hashing, holder };
   const app = await createApp(rt, {
-    name: 'image', title: 'Image (Glance v2)', prefixes: ['/v2'], dress: glanceDress,
-    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(), ...info(d), ...imports(d), ...tasks(d)],
+    name: 'image', title: 'Image (Glance v2)', prefixes: ['/v2'], dress: glanceDress, slashCounts: true,
+    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(), ...info(d), ...imports(d), ...locations(d), ...tasks(d)],
   });
   app.addHook('preClose', () => holder.close());
   app.addHook('onClose', () => hashing.close());

@@ -1,6 +1,6 @@
 import type { Settings } from '@cumulet/config';
 import { plainCall } from '@cumulet/drivers';
-import { fakeStore, fileStore, type ImageStore } from '@cumulet/drivers/imagestore';
+import { fakeStore, fileStore, httpStore, type ImageStore } from '@cumulet/drivers/imagestore';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { isAbsolute, join } from 'node:path';
@@ -23,7 +23,11 @@ export interface Stores {
 /** Opens every store of the settings and checks that it can be used. Folders are relative to the state folder. */
 export async function openStores({ settings, log }: Pick<Runtime, 'settings' | 'log'>): Promise<Stores> {
   const folder = (path: string) => (isAbsolute(path) ? path : join(settings.home, path));
-  const open = (s: StoreSettings): ImageStore => (s.driver === 'fake' ? fakeStore({ name: s.id }) : fileStore({ name: s.id, directory: folder(s.path ?? 'images') }));
+  const open = (s: StoreSettings): ImageStore => {
+    if (s.driver === 'fake') return fakeStore({ name: s.id });
+    if (s.driver === 'http') return httpStore({ name: s.id, ...settings.image.fetch, idleTimeoutMs: settings.image.fetch.idleTimeoutSeconds * 1000 });
+    return fileStore({ name: s.id, directory: folder(s.path ?? 'images') });
+  };
   const all = new Map(settings.image.stores.map(s => [s.id, open(s)]));
   const chosen = all.get((settings.image.stores.find(s => s.default) ?? settings.image.stores[0] as StoreSettings).id) as ImageStore;
   const staging = fileStore({ name: 'os_glance_staging_store', directory: folder(settings.image.stagingPath) });
@@ -31,7 +35,7 @@ export async function openStores({ settings, log }: Pick<Runtime, 'settings' | '
   return {
     ids: [...all.keys()], default: chosen, settings: settings.image.stores, staging,
     byId: id => all.get(id),
-    of: ({ url, metadata }) => (typeof metadata['store'] === 'string' ? all.get(metadata['store']) : [...all.values()].find(s => url.startsWith(`${s.scheme}://`))),
+    of: ({ url, metadata }) => (typeof metadata['store'] === 'string' ? all.get(metadata['store']) : [...all.values()].find(s => url.startsWith(`${s.scheme}://`) || (s.scheme === 'http' && url.startsWith('https://')))),
   };
 }
 

@@ -5,11 +5,11 @@ import { openHashing } from './data/hashing.ts';
 import { deletePlan, uploadPlan, type ImageTaskDeps } from './images/tasks.ts';
 import { importPlan } from './imports/tasks.ts';
 import { taskImportPlan } from './tasks/tasks.ts';
-import { removeLocationPlan } from './locations/tasks.ts';
+import { addLocationPlan, removeLocationPlan } from './locations/tasks.ts';
 import { openStores } from './stores.ts';
 import { retryLeftovers } from './leftovers.ts';
 
-export const plans: readonly AnyPlan[] = list(deletePlan, uploadPlan, removeLocationPlan, importPlan, taskImportPlan);
+export const plans: readonly AnyPlan[] = list(deletePlan, uploadPlan, removeLocationPlan, addLocationPlan, importPlan, taskImportPlan);
 
 /** What the image service brings to a worker: deletion, imports and copies, cleaning after uploads whose API process died. */
 export async function openWork(rt: Runtime): Promise<Work> {

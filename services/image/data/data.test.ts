@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { openTestImages, type TestImages } from '../testing/cloud.ts';
+import { openTestImages, type TestImages } from '../../../test/harness/image.ts';
 
 let t: TestImages;
 let port: number;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callers } from '../../../test/harness/service.ts';
-import { openTestImages, type TestImages } from '../testing/cloud.ts';
+import { openTestImages, type TestImages } from '../../../test/harness/image.ts';
 
 let t: TestImages;
 beforeAll(async () => { t = await openTestImages(); });

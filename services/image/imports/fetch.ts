@@ -22,7 +22,7 @@ export async function download(t: Run<ImportInput, unknown, ImageTaskDeps>, row:
   const uploads = stores.staging.uploads;
   if (!uploads) throw new DriverError('unsupported', 'The staging area cannot take downloads.');
   if (await stores.staging.size(call, stores.staging.location(row.id)) !== undefined) return;      // finished before a crash
-  const { url, headers, fetcher } = t.input.remote ? openRemote(t.deps, row.id, t.input.remote) : { url: t.input.uri as string, headers: {}, fetcher: openFetcher({ ...settings.image.fetch, idleTimeoutMs: settings.image.fetch.idleTimeoutSeconds * 1000 }) };
+  const { url, headers, fetcher } = t.input.remote ? await openRemote(t, row, t.input.remote) : { url: t.input.uri as string, headers: {}, fetcher: openFetcher({ ...settings.image.fetch, idleTimeoutMs: settings.image.fetch.idleTimeoutSeconds * 1000 }) };
   const most = await room(db, settings, row.owner ?? '');
   const note = (validator: string | undefined) => t.transaction(trx => trx('images').where({ id: row.id }).update({ import_state: trx.raw(`import_state || ?::jsonb`, [JSON.stringify({ source: validator ?? null })]) }));
   let validator = (row.import_state as { source?: string | null } | null)?.source ?? undefined;

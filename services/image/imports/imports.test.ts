@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { provePlan } from '@cumulet/tasks/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { deletePlan, uploadPlan } from '../images/tasks.ts';
-import { openTestImages, type TestImages } from '../testing/cloud.ts';
-import { openWeb, type Web } from '../testing/web.ts';
+import { openTestImages, type TestImages } from '../../../test/harness/image.ts';
+import { openWeb, type Web } from '../../../test/harness/web.ts';
 import { importPlan } from './tasks.ts';
 
 let t: TestImages;
@@ -149,7 +149,7 @@ provePlan({
     };
   },
 });
-describe('copy', () => provePlan({
+describe('copy', () => { provePlan({
   plan: importPlan, db: () => t.rt.db, tasks: () => t.rt.tasks, runner: f => t.runner(f),
   async start() {
     const id = await t.image('demo', {}, randomBytes(1000));
@@ -158,7 +158,7 @@ describe('copy', () => provePlan({
     const { id: taskId } = await t.rt.db('tasks').where({ resource_id: id, live: true }).first('id');
     return { taskId, done: async () => { expect(await show(id)).toMatchObject({ stores: 'one,two' }); }, clean: async () => { await cleanImage(id, before, 'active'); expect((await show(id)).stores).toBe('one'); } };
   },
-}));
+}); });
 provePlan({
   plan: deletePlan, db: () => t.rt.db, tasks: () => t.rt.tasks, runner: f => t.runner(f),
   async start() {

@@ -5,8 +5,8 @@ export const importInput = z.object({
   imageId: z.string(),
   method: z.enum(['glance-direct', 'web-download', 'copy-image', 'glance-download']),
   uri: z.string().optional(),
-  /** glance-download: the other cloud's image endpoint and the sealed token of who asked. */
-  remote: z.object({ url: z.string(), token: z.string() }).optional(),
+  /** glance-download: the image of another region and the sealed token of who asked. */
+  remote: z.object({ image: z.string(), region: z.string(), interface: z.string(), token: z.string() }).optional(),
   stores: z.array(z.string()).min(1),
   allMustSucceed: z.boolean(),
   /** Properties that the site gives to imported images; admins' imports are left alone. */

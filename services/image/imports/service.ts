@@ -50,7 +50,7 @@ export async function startImport(d: ImageDeps, ctx: Context, id: string): Promi
     const { injectProperties } = d.rt.settings.image.import;
     await beginImport(d, trx, image, {
       imageId: image.id, method: name, stores, allMustSucceed: asked.all_stores_must_succeed !== false, shown: { image_id: image.id, import_req: asked, backend: stores },
-      ...(typeof uri === 'string' && name === 'web-download' ? { uri } : {}), ...(name === 'glance-download' ? { remote: await remoteImage(d, ctx, image.id, asked.method) } : {}),
+      ...(typeof uri === 'string' && name === 'web-download' ? { uri } : {}), ...(name === 'glance-download' ? { remote: remoteImage(d, ctx, image.id, asked.method) } : {}),
       ...(Object.keys(injectProperties).length > 0 && name !== 'copy-image' && !who(ctx).isAdmin ? { inject: injectProperties } : {}),
     }, { projectId: ctx.caller.projectId, userId: ctx.caller.userId, requestId: ctx.requestId });
   });

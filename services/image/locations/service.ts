@@ -15,10 +15,12 @@ import { permit, type SeenImage } from '../permission.ts';
 const forbidden = new Set(['file', 'filesystem', 'swift+config', 'sheepdog']);
 
 /** The location in our form; 400 for one that no store of ours reads, or that nobody outside may name. */
-export function checkedLocation(d: Pick<ImageDeps, 'stores'>, given: LocationInput): Location {
+export function checkedLocation(d: Pick<ImageDeps, 'stores'>, given: LocationInput, there: readonly Location[] = []): Location {
+  const known = there.find(l => l.url === given.url);
+  if (known) return { url: known.url, metadata: { ...given.metadata, ...(known.metadata['store'] === undefined ? {} : { store: known.metadata['store'] }) } };
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(given.url)?.[1]?.toLowerCase();
-  const bare: Location = { url: given.url, metadata: given.metadata };
-  const store = scheme === undefined || forbidden.has(scheme) ? undefined : d.stores.of(bare);
+  // The scheme decides, not a store that the caller names.
+  const store = scheme === undefined || forbidden.has(scheme) ? undefined : d.stores.of({ url: given.url, metadata: {} });
   if (!store || !(store.scheme === scheme || (store.scheme === 'http' && scheme === 'https'))) throw new BadRequest('Invalid location');
   return { url: given.url, metadata: { ...given.metadata, store: store.name } };
 }
@@ -53,9 +55,8 @@ export async function changeLocations(d: ImageDeps, ctx: Context, trx: Knex.Tran
 
 async function add(d: ImageDeps, ctx: Context, trx: Knex.Transaction, image: SeenImage, given: readonly LocationInput[], at: string | undefined, replace: boolean): Promise<ImageRow> {
   const promised = validationData(image, given);
-  const locations = given.map(one => checkedLocation(d, one));
-  // Replacing is only for an image that has none: bytes of ours are never orphaned, and an active image never changes its content.
-  if (replace && image.locations.length > 0) throw new BadRequest(`Original locations is not empty: ${JSON.stringify(image.locations.map(l => l.url))}`);
+  const locations = given.map(one => checkedLocation(d, one, image.locations));
+  if (replace && image.locations.length > 0) return describe(trx, image, locations);
   const list = [...image.locations];
   list.splice(position(at ?? '-', list.length, true, 'adding'), 0, ...locations);
   if (new Set(list.map(l => l.url)).size !== list.length) throw new BadRequest(`The location ${locations[0]?.url ?? ''} already exists`);
@@ -65,6 +66,13 @@ async function add(d: ImageDeps, ctx: Context, trx: Knex.Transaction, image: See
   if (image.size !== null && image.size !== size) throw new BadRequest('Invalid location');
   if (image.status !== 'queued') return updateImage(trx, image.id, { locations: list });
   return move(trx, Image, image.id, { from: ['queued'], to: 'active', set: columns({ locations: list, size, ...promised }) });
+}
+
+/** Replacing the locations of an image that has data may change what is said of them, never which they are: no bytes are orphaned, no content changes. */
+function describe(trx: Knex.Transaction, image: SeenImage, locations: readonly Location[]): Promise<ImageRow> {
+  const urls = (list: readonly Location[]) => list.map(l => l.url).toSorted().join(' ');
+  if (urls(locations) !== urls(image.locations)) throw new BadRequest(`Original locations is not empty: ${JSON.stringify(image.locations.map(l => l.url))}`);
+  return updateImage(trx, image.id, { locations: [...locations] });
 }
 
 /** The data at a removed location goes with a task. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openTestImages, type TestImages } from '../testing/cloud.ts';
-import { openWeb, type Web } from '../testing/web.ts';
+import { openTestImages, type TestImages } from '../../../test/harness/image.ts';
+import { openWeb, type Web } from '../../../test/harness/web.ts';
 
 let t: TestImages;
 let web: Web;

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { as, testRuntime, type TestRuntime, type Who } from '../../../test/harness/service.ts';
-import { makeApp, openWork } from '../index.ts';
+import { as, testRuntime, type TestRuntime, type Who } from './service.ts';
+import { makeApp, openWork } from '../../services/image/index.ts';
 
 /** The image service on its own, with a worker, for tests. */
 export interface TestImages extends TestRuntime {
