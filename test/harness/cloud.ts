@@ -63,13 +63,11 @@ export async function startCloud(options: CloudOptions = {}): Promise<TestCloud>
   const start = async () => {
     const began = performance.now();
     const child = npm = await runner.spawn('npm', ['start'], { cwd: repository, env, graceMs: 15_000, onLine: (line) => { printed += `${line}\n`; } });
-    await eventually(() => {
-      if (!child.running) throw new Error(`npm start ended:\n${printed}`);
-      return existsSync(join(home, 'openrc'));
-    }, options.readyMs ?? 120_000, 'the cloud').catch(async (error: unknown) => {
+    await eventually(() => !child.running || existsSync(join(home, 'openrc')), options.readyMs ?? 120_000, 'the cloud').catch(async (error: unknown) => {
       await child.stop('SIGINT');
       throw error;
     });
+    if (!child.running) throw new Error(`npm start ended:\n${printed}`);
     readyMs = performance.now() - began;
   };
   const stop = async () => {
