@@ -71,15 +71,24 @@ export async function startCloud(o: CloudOptions): Promise<Summary> {
   return { settings, backends };
 }
 
-/** Ends everything within ten seconds: who asks first, who answers last. */
+/** Everything has ended this long after the end was asked for. */
+const endMs = 9_000;
+
+/**
+ * Ends everything. First those who act: a server that is stopped now must not be taken for one that its user stopped. Then
+ * guests and their networks, beside the databases, which nobody asks any more.
+ */
 export async function stopCloud({ supervisor, ...o }: CloudOptions, real: boolean): Promise<void> {
+  const latest = performance.now() + endMs;
   await supervisor.stop('api', 'worker');
-  await supervisor.stop('libvirtd');
-  if (real) {
-    const call = plainCall('the end', AbortSignal.timeout(1500));
-    await hostNetwork(o.settings, o.home, o.runner).stopAll(call, { keepWires: false }).catch((error: unknown) => o.terminal.warn('network', `not all of it could be removed: ${error instanceof Error ? error.message : String(error)}`));
-  }
-  await supervisor.stop('redis', 'postgres');
+  const guests = async () => {
+    await supervisor.stop('libvirtd');
+    if (!real) return;
+    const call = plainCall('the end', AbortSignal.timeout(Math.max(500, Math.round(latest - performance.now()))));
+    await hostNetwork(o.settings, o.home, o.runner).stopAll(call, { keepWires: false })
+      .catch((error: unknown) => o.terminal.warn('network', `not all of it could be removed: ${error instanceof Error ? error.message : String(error)}`));
+  };
+  await all([guests(), supervisor.stop('redis', 'postgres')]);
 }
 
 export const endpoint = (settings: Settings, service: ServiceName): string => `http://${settings.publicHost ?? settings.bind}:${settings.ports[service]}`;
