@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { plainCall } from '@cumulet/drivers';
-import { findSystemLibvirt, probeKvm, type HypervisorDriver, type HypervisorEvent, type ServerSpec } from '@cumulet/drivers/hypervisor';
+import { plainCall, silent } from '@cumulet/drivers';
+import { findSystemLibvirt, libvirtHypervisor, probeKvm, startPrivateLibvirtd, type HypervisorDriver, type HypervisorEvent, type ServerSpec } from '@cumulet/drivers/hypervisor';
 import type { Runner } from '@cumulet/exec';
 import { hypervisorConformance, type HypervisorWorld } from '../../packages/drivers/hypervisor/conformance.ts';
 import { libvirtHost, type LibvirtHost } from './libvirt-host.ts';
@@ -17,7 +17,7 @@ afterAll(async () => { await host?.close(); }, 60_000);
 hypervisorConformance('libvirt', async (): Promise<HypervisorWorld> => {
   const driver = await host.driver();
   return {
-    driver, reopen: () => host.driver(), bridge: host.bridge, memoryMiB: 192, ready, bootMs: 80_000,
+    driver, reopen: () => host.driver(), bridge: host.bridge, memoryMiB: 192, ready, bootMs: 120_000,
     image: { path: host.image, format: 'qcow2', sizeGiB: 1 },
     guest: host.guest,
     volume: host.volume, leftovers: host.leftovers,
@@ -132,6 +132,22 @@ describe('libvirt hypervisor', () => {
     await stranger.close();
     await Promise.all(specs.map((spec) => driver.servers.destroy(call, spec.id)));
     expect(await driver.list(call)).toEqual([]);
+  }, 60_000);
+
+  it('shares the host with another cloud that starts servers in the same moment', async () => {
+    const dir = join(host.dir, 'second');
+    await mkdir(dir);
+    await symlink(join(host.dir, 'libvirt', 'cache'), join(dir, 'cache')); // what the emulator can do is known already
+    const daemon = await startPrivateLibvirtd({ dir, runner: host.runner });
+    const other = await libvirtHypervisor({ socketPath: daemon.socketPath, instancesDir: join(host.dir, 'second-instances'), virtType: 'qemu', runner: host.runner, log: silent });
+    const [mine, theirs] = [server({ nics: [] }), server({ nics: [] })];
+    await Promise.all([driver.servers.create(call, mine, { powerOn: false }), other.servers.create(call, theirs, { powerOn: false })]);
+    await Promise.all([driver.servers.powerOn(call, mine), other.servers.powerOn(call, theirs)]);
+    const ports = [await driver.console?.vnc(call, mine.id), await other.console?.vnc(call, theirs.id)].map((screen) => screen?.port);
+    expect(new Set(ports).size).toBe(2);
+    await Promise.all([driver.servers.destroy(call, mine.id), other.servers.destroy(call, theirs.id)]);
+    await other.close();
+    await daemon.stop();
   }, 60_000);
 
   it('outlives its daemon: guests go on, calls fail for a while, events come back', async () => {

@@ -112,7 +112,7 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
       expect(await need(driver, 'console').log(call, spec.id, { lines: 1 })).not.toContain('\n');
       const { used } = await driver.host(call);
       expect(used).toMatchObject({ servers: 1, running: 1, vcpus: spec.vcpus, memoryMiB: spec.memoryMiB });
-    }, 90_000);
+    }, 150_000);
 
     it('tells what is plugged in, where its screen is and how it does', async () => {
       const { disks, nics } = await driver.servers.devices(call, spec.id);
@@ -207,7 +207,7 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
       await driver.servers.reboot(call, spec, 'SOFT', { timeoutSeconds: 30 });
       expect(await state()).toBe('running');
       await untilReady(before);
-    }, 90_000);
+    }, 150_000);
 
     it('stops when asked, and keeps what was plugged in', async () => {
       await need(driver, 'volumes').attach(call, spec.id, volume);
@@ -222,7 +222,7 @@ export function hypervisorConformance(name: string, makeWorld: () => Promise<Hyp
       expect(await volumes()).toEqual([]);
       expect(await need(driver, 'volumes').attach(call, spec.id, volume)).toEqual({ device: 'vdb' });
       await need(driver, 'volumes').detach(call, spec.id, volume.volumeId);
-    }, 90_000);
+    }, 150_000);
 
     it('copies the root disk of the stopped server', async () => {
       const made = await need(driver, 'snapshot').rootDisk(call, spec.id, world.path('snapshot-off.raw'), { format: 'raw' });

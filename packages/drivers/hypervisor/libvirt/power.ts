@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { ServerSpec } from '../contract.ts';
@@ -31,13 +32,23 @@ export async function prepare(context: Context, files: Files, call: Call, spec: 
   return context.define(spec);
 }
 
+/** How often a start is tried when somebody else took the port of the screen in the same moment. */
+const portAttempts = 5;
+
 /** Running is success; saved memory is used unless `fresh`. */
 export async function start(context: Context, domain: DomainHandle, options: { fresh?: boolean; paused?: boolean } = {}): Promise<void> {
-  try {
-    await context.domains.start(domain, (options.fresh ? flag.startForceBoot : 0) | (options.paused ? flag.startPaused : 0));
-  } catch (error) {
-    if (isLibvirtCode(error, libvirtCode.operationInvalid) && (await context.state(domain)) !== 'shutdown') return;
-    throw error;
+  const flags = (options.fresh ? flag.startForceBoot : 0) | (options.paused ? flag.startPaused : 0);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return void (await context.domains.start(domain, flags));
+    } catch (error) {
+      if (isLibvirtCode(error, libvirtCode.operationInvalid) && (await context.state(domain)) !== 'shutdown') return;
+      // each daemon looks for a free port by itself, so two on one host can choose the same; the next look sees that it is taken
+      const portTaken = error instanceof DriverError && /Failed to find an available port|Address already in use/i.test(error.detail ?? '');
+      if (!portTaken || attempt === portAttempts) throw error;
+      context.log.info({ serverId: domain.uuid, attempt }, 'another program took the port of the screen: trying again');
+      await sleep(50 * attempt);
+    }
   }
 }
 
