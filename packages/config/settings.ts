@@ -169,6 +169,8 @@ export const settingsSchema = z.strictObject({
     requireFormatMatch: flag.default(true),
     /** Folder where staged and resumable uploads wait for their import; all image workers of a cloud share it. */
     stagingPath: z.string().default('staging'),
+    /** Folder of metadata definition namespaces in upstream's JSON form (Debian: /usr/share/glance-common/metadefs), loaded at each start. */
+    metadefsPath: z.string().optional(),
     /** Images of one page of a list without `limit` (glance: limit_param_default). */
     pageSize: count.default(25),
     /** Of one image; -1 is unlimited. */

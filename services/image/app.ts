@@ -10,6 +10,8 @@ import { routes as imports } from './imports/routes.ts';
 import { routes as info } from './info/routes.ts';
 import { routes as locations } from './locations/routes.ts';
 import { routes as members } from './members/routes.ts';
+import { routes as metadefs } from './metadefs/routes.ts';
+import { documents as metadefDocuments } from './metadefs/schemas.ts';
 import type { ImageDeps } from './opened.ts';
 import { routes as schemas } from './schemas/routes.ts';
 import { openStores } from './stores.ts';
@@ -25,7 +27,7 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const d: ImageDeps = { rt, stores: await openStores(rt), hashing, holder };
   const app = await createApp(rt, {
     name: 'image', title: 'Image (Glance v2)', prefixes: ['/v2'], dress: glanceDress, slashCounts: true,
-    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(), ...info(d), ...imports(d), ...locations(d), ...tasks(d)],
+    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(metadefDocuments), ...info(d), ...imports(d), ...locations(d), ...tasks(d), ...metadefs(d)],
   });
   app.addHook('preClose', () => holder.close());
   app.addHook('onClose', () => hashing.close());
