@@ -11,7 +11,7 @@ export const run = [
     without: 'images are not converted and config drives not made',
   },
   {
-    purpose: 'servers', names: ['qemu-system-x86', 'libvirt-daemon', 'libvirt-daemon-driver-qemu'],
+    purpose: 'servers', names: ['qemu-system-x86', 'libvirt-daemon', 'libvirt-daemon-driver-qemu', 'ovmf', 'qemu-block-extra', 'e2fsprogs', 'dosfstools'],
     without: 'servers are only simulated', unless: (env) => env.CUMULET_HYPERVISOR_DRIVER === 'fake',
   },
   {
