@@ -158,6 +158,12 @@ export async function up(knex: Knex): Promise<void> {
     primary key (project_id, endpoint_group_id)
   )`);
 
+  // Processes keep the catalogue in memory; a change of it is heard by all.
+  await knex.raw(`create function tell_catalog() returns trigger language plpgsql as $$ begin perform pg_notify('cumulet_catalog', ''); return null; end $$`);
+  for (const table of ['regions', 'services', 'endpoints', 'endpoint_groups', 'project_endpoints', 'project_endpoint_groups']) {
+    await knex.raw(`create trigger tell_catalog after insert or update or delete on ${table} for each statement execute function tell_catalog()`);
+  }
+
   await knex.raw(`create table credentials (
     id text primary key,
     user_id text not null,

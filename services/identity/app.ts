@@ -41,10 +41,7 @@ export const operations = (identity: Identity): Operation[] => [
   ...impliedRoleRoutes(identity),
   ...grantRoutes(identity),
   ...assignmentRoutes(identity),
-  ...regionRoutes(identity),
-  ...serviceRoutes(identity),
-  ...endpointRoutes(identity),
-  ...endpointFilterRoutes(identity),
+  ...forgetting(identity, [...regionRoutes(identity), ...serviceRoutes(identity), ...endpointRoutes(identity), ...endpointFilterRoutes(identity)]),
   ...credentialRoutes(identity),
   ...ec2Routes(identity),
   ...appCredRoutes(identity),
@@ -54,6 +51,11 @@ export const operations = (identity: Identity): Operation[] => [
   ...federationRoutes(),
   ...oauthRoutes(),
 ];
+
+/** Whoever has changed the catalogue reads it as changed in the next request. */
+const forgetting = (identity: Identity, all: readonly Operation[]): Operation[] => all.map(op => (op.method === 'GET' ? op : {
+  ...op, async handler(ctx) { try { return await op.handler(ctx); } finally { identity.catalog.forget(); } },
+}));
 
 /** Keystone v3. */
 export async function createIdentityApp(rt: Runtime): Promise<FastifyInstance> {

@@ -2,6 +2,7 @@ import { type Clock, type DatabaseKeyRing, type Enforcer, LoginGate, PasswordHas
 import type { Settings } from '@cumulet/config';
 import type { Db, Trx } from '@cumulet/db';
 import type { Runtime } from '@cumulet/service';
+import { Catalog } from './catalog/catalog.ts';
 
 /** What the features of the identity service work with. */
 export interface Identity {
@@ -16,14 +17,17 @@ export interface Identity {
   readonly verifier: TokenVerifier;
   readonly revocations: RevocationFeed;
   readonly enforcer: Enforcer;
+  readonly catalog: Catalog;
   /** Ends tokens, or has their roles read again, together with the change that the transaction makes. */
   revoke(trx: Trx, event: Revocation): Promise<void>;
 }
 
 export async function openIdentity(rt: Runtime): Promise<Identity> {
   const { settings, db, clock } = rt;
+  const catalog = new Catalog(db, rt.listener);
+  await catalog.start();
   return {
-    db, clock, settings, sealer: rt.sealer, verifier: rt.verifier, revocations: rt.revocations, enforcer: await rt.enforcer('identity'),
+    db, clock, settings, catalog, sealer: rt.sealer, verifier: rt.verifier, revocations: rt.revocations, enforcer: await rt.enforcer('identity'),
     hasher: new PasswordHasher({ rounds: settings.tokens.bcryptRounds, concurrency: settings.tokens.hashConcurrency }),
     logins: new LoginGate({ failures: settings.identity.failedLogins, refillSeconds: settings.identity.failedLoginRefillSeconds, underway: 64 }, clock),
     keys: rt.keys, signer: new TokenSigner(rt.keys),

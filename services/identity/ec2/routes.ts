@@ -67,12 +67,15 @@ export function ec2Routes(identity: Identity): Operation[] {
       id: 'ec2tokens.create', summary: 'Log in by an EC2 signature, on behalf of a service', method: 'POST', path: '/ec2tokens', policy: 'identity:ec2tokens_validate', body: Signed,
       async handler(ctx) {
         const { token, claims } = await authenticate(identity, 'ec2', ctx.body);
-        return new Reply(200, await tokenView(identity, claims, { catalog: true }), { 'x-subject-token': token });
+        return new Reply(200, await tokenView(identity, claims, claims.r ?? [], { catalog: true }), { 'x-subject-token': token });
       },
     }),
     operation({
       id: 's3tokens.create', summary: 'Log in by an S3 signature, on behalf of a service', method: 'POST', path: '/s3tokens', policy: 'identity:s3tokens_validate', body: Signed,
-      async handler(ctx) { return new Reply(200, await tokenView(identity, (await authenticate(identity, 's3', ctx.body)).claims, { catalog: true })); },
+      async handler(ctx) {
+        const { claims } = await authenticate(identity, 's3', ctx.body);
+        return new Reply(200, await tokenView(identity, claims, claims.r ?? [], { catalog: true }));
+      },
     }),
   ];
 }

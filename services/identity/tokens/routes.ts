@@ -4,7 +4,6 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import { Forbidden, Gone, NotFound } from '@cumulet/wire';
 import { about } from '../asking.ts';
 import { domainsOfUser, hasSystemRole, projectsOfUser } from '../assignments/effective.ts';
-import { catalogFor } from '../catalog/catalog.ts';
 import type { Identity } from '../identity.ts';
 import { links, queryText, truthOf } from '../listing.ts';
 import { columns as projectColumns, type ProjectRow } from '../projects/store.ts';
@@ -33,8 +32,8 @@ export function tokenRoutes(identity: Identity): Operation[] {
     return { ...checked, token: token as string };
   };
   const shown = async (ctx: Context) => {
-    const { token, claims } = await subject(ctx, truthOf(queryText(ctx.query, 'allow_expired') ?? 'false'));
-    return new Reply(200, await tokenView(identity, claims, { catalog: !('nocatalog' in (ctx.query as object)) }), { 'x-subject-token': token });
+    const { token, claims, caller } = await subject(ctx, truthOf(queryText(ctx.query, 'allow_expired') ?? 'false'));
+    return new Reply(200, await tokenView(identity, claims, caller.roles, { catalog: !('nocatalog' in (ctx.query as object)) }), { 'x-subject-token': token });
   };
   return [
     operation({
@@ -47,7 +46,7 @@ export function tokenRoutes(identity: Identity): Operation[] {
         const scope = await resolveScope(identity, auth.scope, proof);
         if (!isEnough(proof.user, methods)) return askForMore(identity, proof.user, methods);
         const { token, claims } = await issue(identity, { user: proof.user, methods, scope, until: proof.until, auditChain: proof.auditChain, appCred: proof.appCred, position: at });
-        return new Reply(201, await tokenView(identity, claims, { catalog: !('nocatalog' in ctx.query) }), { 'x-subject-token': token });
+        return new Reply(201, await tokenView(identity, claims, claims.r ?? [], { catalog: !('nocatalog' in ctx.query) }), { 'x-subject-token': token });
       },
     }),
     operation({ id: 'tokens.show', summary: 'Validate a token', method: 'GET', path: '/auth/tokens', policy: 'identity:validate_token', permit: 'object', query: Filters, handler: shown }),
@@ -87,7 +86,7 @@ export function tokenRoutes(identity: Identity): Operation[] {
       id: 'auth.catalog', summary: 'Show the catalogue of the token', method: 'GET', path: '/auth/catalog', policy: 'identity:get_auth_catalog',
       async handler(ctx) {
         if (!ctx.caller.projectId) throw new Forbidden('You are not authorized to perform the requested action.');
-        return { catalog: await catalogFor(db, { userId: ctx.caller.trustorId ?? ctx.caller.userId, projectId: ctx.caller.projectId }), links: { self: `${ctx.baseUrl}/v3/auth/catalog` } };
+        return { catalog: await identity.catalog.for({ userId: ctx.caller.trustorId ?? ctx.caller.userId, projectId: ctx.caller.projectId }), links: { self: `${ctx.baseUrl}/v3/auth/catalog` } };
       },
     }),
     operation({ id: 'tokens.revoked', summary: 'The list of revoked PKI tokens, gone with PKI', method: 'GET', path: '/auth/tokens/OS-PKI/revoked', policy: 'identity:revocation_list', handler: () => { throw new Gone('The service you have requested is no longer available on this server.'); } }),
