@@ -24,7 +24,7 @@ async function forgetNetworkHere(deps: NetworkDeps, call: Call, networkId: strin
  * Every so often: what rows need here no more goes (their last port left, or a task that should have said so was lost), and what
  * somebody else took away comes back (a helper that died, rules that were flushed with the host's firewall).
  */
-export async function reconcileHost(deps: NetworkDeps, call: Call): Promise<void> {
+export async function reconcileHost(deps: NetworkDeps, call: Call, { afterRestart = false } = {}): Promise<void> {
   const here = await deps.driver.list(call);
   const { rows } = await deps.db.raw(`select p.network_id::text as id, bool_or(n.external) as external, array_agg(p.id::text) filter (where p.status = 'ACTIVE' and p.device_owner like 'compute:%') as guests,
       exists (select 1 from subnets s where s.network_id = p.network_id and s.enable_dhcp) as dhcp
@@ -34,7 +34,8 @@ export async function reconcileHost(deps: NetworkDeps, call: Call): Promise<void
     const found = here.networks.find(n => n.id === wanted.id);
     const bare = (wanted.guests ?? []).filter(id => !filtered.has(id));
     if (found && (found.dhcp || !wanted.dhcp) && (found.metadata || wanted.external || deps.metadataSocket === null) && bare.length === 0) continue;
-    call.log.warn({ network: wanted.id, found, filtersMissing: bare.length }, 'a network of this host was not as it should be; it is made anew');
+    // Guests that a restart of the host has stopped are not plugged yet: nothing to warn of.
+    call.log[afterRestart ? 'info' : 'warn']({ network: wanted.id, found, filtersMissing: bare.length }, 'a network of this host was not as it should be; it is made anew');
     await applyNetworkHere(deps, call, wanted.id);
     await secureHere(deps, call, bare);
   }
@@ -99,5 +100,5 @@ export async function restoreHost(deps: NetworkDeps, call: Call): Promise<void> 
   for (const router of here.routers) if (!routers.some(r => r.id === router.id)) await deps.driver.removeRouter(call, router.id);
   for (const id of networks) await applyNetworkHere(deps, call, id);
   for (const router of routers) await applyRouterHere(deps, call, router.id);
-  await reconcileHost(deps, call);
+  await reconcileHost(deps, call, { afterRestart: true });
 }
