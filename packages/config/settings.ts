@@ -171,6 +171,8 @@ export const settingsSchema = z.strictObject({
     stagingPath: z.string().default('staging'),
     /** Folder of metadata definition namespaces in upstream's JSON form (Debian: /usr/share/glance-common/metadefs), loaded at each start. */
     metadefsPath: z.string().optional(),
+    /** Bytes of copies that pruning leaves to each host (glance: image_cache_max_size). */
+    cacheMaxBytes: z.coerce.number().int().min(0).default(10_737_418_240),
     /** Images of one page of a list without `limit` (glance: limit_param_default). */
     pageSize: count.default(25),
     /** Of one image; -1 is unlimited. */

@@ -2,9 +2,10 @@ import { UnsafeImage, type DiskFormat } from '@cumulet/diskimage';
 import { DriverError, type Call } from '@cumulet/drivers';
 import { fileStore, type ImageStore } from '@cumulet/drivers/imagestore';
 import type { Runtime } from '@cumulet/service';
-import { chmod, mkdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { noteUse } from './caching/store.ts';
 import { openImage } from './data/download.ts';
 import { openHashing } from './data/hashing.ts';
 import { ingest } from './data/ingest.ts';
@@ -87,7 +88,11 @@ export async function openImageAccess(rt: Runtime): Promise<ImageAccess> {
         const cache = fileStore({ name: 'cache', directory: cacheDir });
         const flight = cache.check(call).then(() => fetchCopy(call, id, cache, cacheDir));
         flights.set(key, flight);
-        try { return await flight; } finally { flights.delete(key); }
+        try {
+          const local = await flight;
+          await noteUse(rt.db, { host: rt.settings.host, folder: resolve(cacheDir), image_id: id }, (await stat(local.path)).size);
+          return local;
+        } finally { flights.delete(key); }
       }
     },
     read: async (call, id) => openImage({ stores }, call, await find(id)),

@@ -3,6 +3,7 @@ import { createApp, type Runtime } from '@cumulet/service';
 import { Holder } from '@cumulet/tasks';
 import type { FastifyInstance } from 'fastify';
 import { randomBytes } from 'node:crypto';
+import { routes as caching } from './caching/routes.ts';
 import { openHashing } from './data/hashing.ts';
 import { routes as data } from './data/routes.ts';
 import { routes as images } from './images/routes.ts';
@@ -27,7 +28,7 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const d: ImageDeps = { rt, stores: await openStores(rt), hashing, holder };
   const app = await createApp(rt, {
     name: 'image', title: 'Image (Glance v2)', prefixes: ['/v2'], dress: glanceDress, slashCounts: true,
-    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(metadefDocuments), ...info(d), ...imports(d), ...locations(d), ...tasks(d), ...metadefs(d)],
+    operations: [...versions(), ...images(d), ...data(d), ...members(d), ...tags(d), ...schemas(metadefDocuments), ...info(d), ...imports(d), ...locations(d), ...tasks(d), ...caching(d), ...metadefs(d)],
   });
   app.addHook('preClose', () => holder.close());
   app.addHook('onClose', () => hashing.close());

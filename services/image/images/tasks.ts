@@ -4,6 +4,7 @@ import type { Sealer } from '@cumulet/auth';
 import type { Runner } from '@cumulet/exec';
 import { planFor, type Run } from '@cumulet/tasks';
 import { z } from 'zod';
+import type { ImageAccess } from '../access.ts';
 import type { Hashing } from '../data/hashing.ts';
 import type { Stores } from '../stores.ts';
 import type { Settings } from '@cumulet/config';
@@ -19,6 +20,7 @@ export interface ImageTaskDeps {
   readonly hashing: Hashing;
   /** For qemu-img. */
   readonly runner: Runner;
+  readonly access: ImageAccess;
   /** Opens what a request sealed for its task. */
   sealer(): Sealer;
 }
