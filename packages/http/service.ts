@@ -12,6 +12,13 @@ import { documentRoutes } from './documents.ts';
 import { mountOperations } from './mount.ts';
 import { requestId } from './request.ts';
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What this service offers: tables and documents are computed from it. */
+    readonly operations: readonly Operation[];
+  }
+}
+
 /** Who may come in and do what. Made from `auth`; services of tests may bring their own. */
 export interface Gate {
   /** The caller that a token stands for, or undefined when it is not (or no longer) valid. Asks nobody else. */
@@ -76,6 +83,7 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
     metrics.observe(op, req.method, reply.statusCode, reply.elapsedTime);
     req.log.info({ op, method: req.method, path: req.originalUrl.split('?')[0], status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, project: req.caller?.projectId, user: req.caller?.userId }, 'request');
   });
+  app.decorate('operations', spec.operations);
   mountOperations(app, spec);
   await documentRoutes(app, spec, metrics);
   app.setNotFoundHandler(async req => {
