@@ -9,6 +9,7 @@ import { openRuntime, type Runtime } from '@cumulet/service';
 import { makeApp as volume, plans as volumePlans } from '@cumulet/volume';
 import type { FastifyInstance } from 'fastify';
 import { bootstrapCloud } from './bootstrap.ts';
+import { removeCredentials } from './credentials.ts';
 
 // Every API service in one process. The supervisor waits for the word "listening".
 const makers: Record<ServiceName, (rt: Runtime) => Promise<FastifyInstance>> = { identity, image, compute, volume, network, placement, operations };
@@ -23,6 +24,9 @@ const apps = await Promise.all(Object.entries(makers).map(async ([name, make]) =
 }));
 rt.log.info({ ports: settings.ports }, 'listening');
 
+// When the supervisor was killed it cannot do it.
+const supervisor = process.ppid;
+process.on('exit', () => { if (process.ppid !== supervisor) removeCredentials(settings.home); });
 let stopping = false;
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {
   if (stopping) return;

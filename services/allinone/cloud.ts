@@ -67,7 +67,7 @@ export async function startCloud(o: CloudOptions): Promise<Summary> {
     })),
   ]);
   const settings = decide(backends);
-  writeCredentials(home, { authUrl: `${endpoint(settings, 'identity')}/v3`, region: settings.region, passwords });
+  writeCredentials(home.path, { authUrl: `${endpoint(settings, 'identity')}/v3`, region: settings.region, passwords });
   return { settings, backends };
 }
 

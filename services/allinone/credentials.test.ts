@@ -13,7 +13,7 @@ const passwords = { admin: `it's "$HOME" \`x\` \\ é`, demo: 'plain', service: '
 
 test('a shell that reads openrc has the very password, and no variables of another cloud', async () => {
   const home = await openHome(folder);
-  writeCredentials(home, { authUrl: 'http://127.0.0.1:5000/v3', region: 'RegionOne', passwords });
+  writeCredentials(home.path, { authUrl: 'http://127.0.0.1:5000/v3', region: 'RegionOne', passwords });
   const runner = createRunner({ log: { debug() {}, warn() {} } });
   const { stdout } = await runner.run('sh', ['-c', '. "$1"; printf "%s|%s" "$OS_PASSWORD" "$OS_TENANT_NAME"', 'sh', home.file('openrc')], { env: { OS_TENANT_NAME: 'old' } });
   expect(stdout).toBe(`${passwords.admin}|`);
@@ -21,7 +21,7 @@ test('a shell that reads openrc has the very password, and no variables of anoth
   expect(clouds['cumulet-admin']?.auth).toMatchObject({ username: 'admin', password: passwords.admin });
   expect(clouds['cumulet']?.auth).toMatchObject({ username: 'demo', password: 'plain', project_name: 'demo' });
   for (const file of ['openrc', 'openrc-demo', 'clouds.yaml']) expect(statSync(home.file(file)).mode & 0o777).toBe(0o600);
-  removeCredentials(home);
+  removeCredentials(home.path);
   expect(() => statSync(home.file('openrc'))).toThrow();
   home.release();
 });

@@ -1,10 +1,10 @@
 import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { stringify } from 'yaml';
-import type { Home } from './home.ts';
 import { writePrivate, type Passwords } from './passwords.ts';
 
-/** What clients read. They are there only while the cloud can be used. */
-const files = ['openrc', 'openrc-demo', 'clouds.yaml'] as const;
+/** What clients read. They are there only while the cloud can be used. Who waits for one waits for `openrc`: it comes last. */
+const files = ['clouds.yaml', 'openrc-demo', 'openrc'] as const;
 
 export interface Access {
   /** `http://127.0.0.1:5000/v3` */
@@ -15,16 +15,19 @@ export interface Access {
 
 interface Login { readonly username: string; readonly password: string; readonly project_name: string }
 
-export function writeCredentials(home: Home, access: Access): void {
+export function writeCredentials(home: string, access: Access): void {
   const admin: Login = { username: 'admin', password: access.passwords.admin, project_name: 'admin' };
   const demo: Login = { username: 'demo', password: access.passwords.demo, project_name: 'demo' };
-  writePrivate(home.file('openrc'), openrc(access, admin));
-  writePrivate(home.file('openrc-demo'), openrc(access, demo));
-  writePrivate(home.file('clouds.yaml'), stringify({ clouds: { 'cumulet-admin': cloud(access, admin), cumulet: cloud(access, demo) } }));
+  const contents = {
+    'clouds.yaml': stringify({ clouds: { 'cumulet-admin': cloud(access, admin), cumulet: cloud(access, demo) } }),
+    'openrc-demo': openrc(access, demo),
+    openrc: openrc(access, admin),
+  } satisfies Record<(typeof files)[number], string>;
+  for (const file of files) writePrivate(join(home, file), contents[file]);
 }
 
-export function removeCredentials(home: Home): void {
-  for (const file of files) rmSync(home.file(file), { force: true });
+export function removeCredentials(home: string): void {
+  for (const file of files) rmSync(join(home, file), { force: true });
 }
 
 const cloud = ({ authUrl, region }: Access, login: Login) => ({

@@ -35,7 +35,7 @@ async function run(): Promise<void> {
   const cloud: CloudOptions = { settings, home, supervisor, reports, terminal, runner: createRunner({ log }), cache: settings.cache };
   let real = false;
   try {
-    removeCredentials(home);
+    removeCredentials(home.path);
     await checkPorts(settings);
     const started = startCloud(cloud);
     end.signal.addEventListener('abort', () => supervisor.beginStop());
@@ -51,7 +51,7 @@ async function run(): Promise<void> {
     }
   } finally {
     const ending = performance.now();
-    removeCredentials(home);
+    removeCredentials(home.path);
     if (end.signal.aborted) terminal.say('ending …');
     await stopCloud(cloud, real);
     reports.close();

@@ -78,6 +78,7 @@ test('Ctrl-C ends every process in ten seconds, and the next start finds everyth
 test('nothing stays when it is killed without a chance to say so, and the next start is as always', async () => {
   process.kill(cloud.pid('cumulet'), 'SIGKILL');
   await eventually(() => processes().length === 0, 15_000, 'the end of every process');
+  expect(present()).toEqual([]);
   await cloud.start();
   expect(await cloud.openstack('token', 'issue', '-f', 'value', '-c', 'id')).toMatch(/./);
 });
