@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createRunner, fakeRunner, ProgramFailed, ProgramKilled } from '@cumulet/exec';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assertSafe, convert, create, createInspector, info, inspectFile, inspectStream, isLocked, map, openImage, rebase, resize, UnsafeImage, type DiskFormat, type Found } from './index.ts';
+import { assertSafe, commit, convert, create, createInspector, endOrphans, info, inspectFile, inspectStream, isLocked, map, openImage, renameBase, resize, UnsafeImage, type DiskFormat, type Found } from './index.ts';
 
 const MiB = 1 << 20;
 const runner = createRunner({ log: { debug() {}, warn() {} } });
@@ -270,14 +270,14 @@ describe('qemu-img', () => {
     await info(fake, overlay);
     await create(fake, overlay, MiB, { backing: image });
     await resize(fake, overlay, 32 * MiB);
-    await rebase(fake, overlay, image);
-    await rebase(fake, overlay, undefined);
+    await renameBase(fake, overlay, image);
+    await commit(fake, overlay, image.path);
     await map(fake, overlay, { offset: 0, length: 1 });
     await convert(fake, { from: overlay, to: { path: at('never'), format: 'vhd' } }).catch(() => undefined);
     expect(fake.calls.length).toBeGreaterThanOrEqual(8);
     for (const { args, options } of fake.calls) {
       expect(args).toContain('-f');
-      if (args.includes('-b') && !args.includes('')) expect(args).toContain('-F');
+      if (args.includes('-b') && args[0] !== 'commit') expect(args).toContain('-F');
       if (args[0] === 'convert') expect(args).toContain('-O');
       expect(options.limits?.memoryBytes).toBeGreaterThan(0);
       expect(options.limits?.cpuSeconds).toBeGreaterThan(0);
@@ -323,7 +323,7 @@ describe('qemu-img', () => {
     await expect(convert(fakeRunner(), { from: { path: at('v3.qcow2'), format: 'qcow2', maxVirtualSize: MiB }, to: { path: at('no.raw'), format: 'raw' } })).rejects.toThrow(UnsafeImage);
   });
 
-  it('maps, and rebases onto a base of the same folder, onto what is below it, and onto nothing', async () => {
+  it('maps, and merges an overlay into its base, which may be named beside it', async () => {
     await create(runner, { path: at('base.qcow2'), format: 'qcow2' }, 16 * MiB);
     const base = at('base.qcow2');
     const [middle, top] = [at('middle.qcow2'), at('top.qcow2')];
@@ -333,13 +333,17 @@ describe('qemu-img', () => {
     execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -P 9 4M 1M', middle]);
     const data = async () => (await map(runner, q(top), { offset: 0, length: 32 * MiB })).filter((entry) => !entry.zero);
     expect(await data()).toEqual([{ offset: 4 * MiB, length: MiB, zero: false }]);
-    await rebase(runner, q(top), q('base.qcow2'));
+    await copyFile(middle, at('renamed.qcow2'));
+    await renameBase(runner, q(top), q('renamed.qcow2'));
     await rm(middle);
-    expect((await info(runner, q(top))).backingFile).toBe(base);
     expect(await data()).toEqual([{ offset: 4 * MiB, length: MiB, zero: false }]);
-    await rebase(runner, q(top), undefined);
-    expect((await info(runner, q(top))).backingFile).toBeUndefined();
-    expect(await data()).toEqual([{ offset: 4 * MiB, length: MiB, zero: false }]);
+    execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -P 8 24M 1M', top]);
+    await commit(runner, q(top), at('renamed.qcow2'));
+    expect((await info(runner, q(at('renamed.qcow2'))))).toMatchObject({ virtualSize: 32 * MiB, backingFile: base });
+    await rm(top);
+    const merged = (await map(runner, q(at('renamed.qcow2')), { offset: 0, length: 32 * MiB })).filter((entry) => !entry.zero);
+    expect(merged).toEqual([{ offset: 4 * MiB, length: MiB, zero: false }, { offset: 24 * MiB, length: MiB, zero: false }]);
+    expect((await map(runner, q(base), { offset: 0, length: 16 * MiB })).filter((entry) => !entry.zero)).toEqual([]);
     await expect(create(runner, q(at('x')), MiB, { backing: q('nbd:x') })).rejects.toThrow(TypeError);
     await expect(create(runner, q(at('x')), MiB, { backing: q('../x') })).rejects.toThrow(TypeError);
   });
@@ -368,6 +372,20 @@ describe('qemu-img', () => {
     await expect((async () => { for (;;) await cut.read(0, MiB); })()).rejects.toThrow();
     await cut.close();
     await expect(openImage(runner, { path: at('none'), format })).rejects.toMatchObject({ stderr: expect.stringContaining('No such file') });
+  });
+
+  it('ends a server whose starter was killed before anybody was connected', async () => {
+    const image = { path: at('orphan.qcow2'), format: 'qcow2' } as const;
+    await create(runner, image, MiB);
+    const left = join(tmpdir(), 'cumulet-nbd-4194303-1-test');
+    execFileSync('mkdir', [left]);
+    const orphan = await runner.spawn('qemu-nbd', ['-f', 'qcow2', '-k', join(left, 's'), image.path], { onLine() {} });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const access = await openImage(runner, image);
+    await access.close();
+    expect(await orphan.exit).toMatchObject({ exitCode: 0 });
+    expect(await stat(left).catch(() => undefined)).toBeUndefined();
+    expect(await endOrphans()).toBe(0);
   });
 
   it('knows the error of an image that a QEMU has open', async () => {

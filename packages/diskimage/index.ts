@@ -1,8 +1,8 @@
 export type { DiskFormat, Found, FoundFormat } from './contract.ts';
-export { openImage, type AccessOptions, type ImageAccess } from './nbd/access.ts';
+export { endOrphans, openImage, type AccessOptions, type ImageAccess } from './nbd/access.ts';
 export { createInspector, inspectFile, inspectStream, type Inspector, type InspectStream } from './inspect.ts';
 export {
-  convert, create, info, isLocked, map, rebase, resize,
+  commit, convert, create, info, isLocked, map, renameBase, resize,
   type Convert, type ImageAt, type Info, type MapEntry,
 } from './qemu_img.ts';
 export { assertSafe, UnsafeImage, type SafetyLimits } from './safety.ts';

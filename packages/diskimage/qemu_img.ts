@@ -115,17 +115,25 @@ export async function resize(runner: Runner, image: ImageAt, sizeBytes: number, 
 }
 
 /**
- * Give an overlay another base, copying what it needs from the chain between (`backing: undefined`: everything).
- * `contentSame`: the new base has the same content as the old one, so that only the header changes.
+ * Another name for an overlay's base, whose content is the same: only the header is written. (qemu-img can also copy what a new base
+ * lacks, but writes the header before the copied data is reachable: killed then, the data is lost. So that is not offered.)
  */
-export async function rebase(runner: Runner, image: ImageAt, backing: ImageAt | undefined, options: { readonly contentSame?: boolean } & Copy = {}): Promise<void> {
+export async function renameBase(runner: Runner, image: ImageAt, base: ImageAt, watch: Watch = {}): Promise<void> {
   checkPath(image.path);
-  const base = backing ? baseFlags(backing, options.contentSame === true) : ['-b', ''];
-  const mode = options.contentSame ? [] : ['-p'];
-  await runner.run('qemu-img', ['rebase', ...mode, '-f', NAMES[image.format], ...base, image.path], {
+  await runner.run('qemu-img', ['rebase', '-f', NAMES[image.format], ...baseFlags(base, true), image.path], { ...QUICK, ...watch });
+  await sync(image.path);
+}
+
+/**
+ * Write what the overlay has into its base, which may grow. The base that may be written to is always named: never an image below it.
+ * Cut short, the overlay still reads as before, the base does not.
+ */
+export async function commit(runner: Runner, image: ImageAt, base: string, options: Copy = {}): Promise<void> {
+  checkPath(image.path, base);
+  await runner.run('qemu-img', ['commit', '-d', '-p', '-f', NAMES[image.format], '-b', base, image.path], {
     ...copying(options), onStdout: percent((done) => options.progress?.(Math.round(done * 100), 100)),
   });
-  await sync(image.path);
+  await sync(base);
 }
 
 export interface MapEntry {

@@ -67,6 +67,8 @@ export interface SpawnOptions extends CommonOptions {
   readonly stdout?: 'pipe' | 'lines';
   /** Each line of stdout (unless piped) and stderr, already without its newline. Default: debug log. */
   readonly onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  /** What the program gets when this process dies; default `SIGTERM`, so that a database can still close its files. */
+  readonly onParentDeath?: 'SIGTERM' | 'SIGKILL';
   /** On abort or `stop()`: SIGTERM, then SIGKILL after this long. Default 5,000 ms. */
   readonly graceMs?: number;
 }

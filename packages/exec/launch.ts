@@ -21,10 +21,11 @@ export async function locate(program: string, path: string): Promise<string> {
  * The argument list that starts `file` with its limits (prlimit) and tied to our life (setpriv): the kernel ends it when
  * this process dies, even by SIGKILL. Both tools replace themselves by the program, so pid and exit code are its own.
  */
-export function wrapped(file: string, args: readonly string[], wrappers: Wrappers, limits: Limits | undefined, onParentDeath: 'KILL' | 'TERM'): [string, string[]] {
+export function wrapped(file: string, args: readonly string[], wrappers: Wrappers, limits: Limits | undefined, onParentDeath: 'SIGKILL' | 'SIGTERM'): [string, string[]] {
   const line: string[] = [];
+  // First the tie: should we die before it is made, nothing else will end the program.
+  if (wrappers.setpriv) line.push(wrappers.setpriv, '--pdeathsig', onParentDeath.slice(3), '--');
   if (limits) line.push(wrappers.prlimit, ...limitFlags(limits), '--');
-  if (wrappers.setpriv) line.push(wrappers.setpriv, '--pdeathsig', onParentDeath, '--');
   line.push(file, ...args);
   const [first = file, ...rest] = line;
   return [first, rest];

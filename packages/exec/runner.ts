@@ -28,7 +28,7 @@ export function createRunner({ log, path = DEFAULT_PATH }: RunnerOptions): Runne
 
   async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     options.signal?.throwIfAborted();
-    const [file, line] = wrapped(await locate(program, path), args, await found(), options.limits, 'KILL');
+    const [file, line] = wrapped(await locate(program, path), args, await found(), options.limits, 'SIGKILL');
     options.signal?.throwIfAborted();
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const started = performance.now();
@@ -58,7 +58,7 @@ export function createRunner({ log, path = DEFAULT_PATH }: RunnerOptions): Runne
     run,
     async spawn(program, args, options = {}) {
       options.signal?.throwIfAborted();
-      const [file, line] = wrapped(await locate(program, path), args, await found(), options.limits, 'TERM');
+      const [file, line] = wrapped(await locate(program, path), args, await found(), options.limits, options.onParentDeath ?? 'SIGTERM');
       options.signal?.throwIfAborted();
       return startChild(program, args, file, line, options, baseEnv, log);
     },

@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProgramFailed, ProgramTimedOut, type Child, type Runner } from '@cumulet/exec';
-import type { ImageAt } from '../qemu_img.ts';
+import { isLocked, type ImageAt } from '../qemu_img.ts';
 import { connectNbd, type NbdClient } from './client.ts';
 
 /** Random access to the content of an image, whatever its format: for files of our own, backing chain included. */
@@ -18,11 +18,22 @@ export interface AccessOptions {
 }
 
 const START_MS = 15_000;
+/** The folder of a socket says who it belongs to: `cumulet-nbd-<pid>-<when that process began>-…`. */
+const PREFIX = 'cumulet-nbd-';
 
 /** Serves the image by qemu-nbd on a private socket. An image that a QEMU writes to fails as ProgramFailed with `isLocked`. */
 export async function openImage(runner: Runner, image: ImageAt, options: AccessOptions = {}): Promise<ImageAccess> {
   if (!isAbsolute(image.path)) throw new TypeError('A disk image is named by an absolute path');
-  const directory = await mkdtemp(join(tmpdir(), 'cumulet-nbd-'));
+  try {
+    return await serve(runner, image, options);
+  } catch (error) {
+    if (!isLocked(error) || await endOrphans() === 0) throw error;
+    return serve(runner, image, options);
+  }
+}
+
+async function serve(runner: Runner, image: ImageAt, options: AccessOptions): Promise<ImageAccess> {
+  const directory = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-${await bornAt(process.pid) ?? 0}-`));
   const socket = join(directory, 's');
   const format = image.format === 'iso' ? 'raw' : image.format === 'vhd' ? 'vpc' : image.format;
   const flags = options.readOnly ? ['-r'] : ['--discard=unmap', '--detect-zeroes=unmap'];
@@ -40,6 +51,8 @@ export async function openImage(runner: Runner, image: ImageAt, options: AccessO
   })());
   try {
     child = await runner.spawn('qemu-nbd', ['-f', format, '-k', socket, '--cache=writeback', ...flags, image.path], {
+      // A SIGTERM that comes while it opens the image is lost, and it would hold the image's lock for ever.
+      onParentDeath: 'SIGKILL', graceMs: 1_000,
       onLine() {}, env: { MALLOC_ARENA_MAX: '2' }, limits: { memoryBytes: 1536 << 20 }, ...(options.signal && { signal: options.signal }),
     });
     client = await connectWhenUp(child, socket);
@@ -63,4 +76,30 @@ async function connectWhenUp(child: Child, socket: string): Promise<NbdClient> {
     }
   }
   throw new ProgramTimedOut('qemu-nbd', START_MS);
+}
+
+/**
+ * A process that is killed in the very moment when it starts a server leaves it behind, with a lock on its image. Such a server has
+ * never had a client and ends with its first. Returns how many were ended. Called when an image is locked; call it at start.
+ */
+export async function endOrphans(): Promise<number> {
+  let ended = 0;
+  for (const name of await readdir(tmpdir())) {
+    const [, pid, born] = /^cumulet-nbd-(\d+)-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || await bornAt(Number(pid)) === born) continue;
+    const directory = join(tmpdir(), name);
+    const client = await connectNbd(join(directory, 's')).catch(() => undefined);
+    client?.close();
+    if (client) ended += 1;
+    await rm(directory, { recursive: true, force: true });
+  }
+  // It lets go of the lock a moment after the goodbye.
+  if (ended > 0) await sleep(200);
+  return ended;
+}
+
+/** When a process began, in ticks since the machine did (proc(5), field 22); a pid alone may be somebody else's by now. */
+async function bornAt(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }

@@ -4,3 +4,4 @@ export type {
 } from './contract.ts';
 export { copyContent } from './copy.ts';
 export { fileDriver, type FileDriverOptions } from './file/driver.ts';
+export { fakeBlockDriver, type FakeBlockDriver, type FakeBlockOptions, type FakePool } from './fake/driver.ts';

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
-import { exists, publish, removeTemporaries, temporary } from '../../durable.ts';
+import { exists, publish, temporary } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import type { DataRef, Provided } from '../contract.ts';
 import { attempt } from './failure.ts';
@@ -18,7 +18,7 @@ export interface Context {
   /** One change at a time of one volume and its snapshots. Between processes, the lanes of the task queue see to that. */
   turn<T>(call: Call, volume: string, what: string, work: () => Promise<T>): Promise<T>;
   /** A file made under a temporary name by `build` and then published as `path`; already there is for the caller to decide beforehand. */
-  make(call: Call, volume: string, path: string, build: (temporary: string) => Promise<void>): Promise<void>;
+  make(volume: string, path: string, build: (temporary: string) => Promise<void>): Promise<void>;
   /** The path of a volume or a complete snapshot, and its size in bytes; `absent` when it is not there. */
   find(ref: DataRef): Promise<{ readonly path: string; readonly bytes: number }>;
   isComplete(ref: DataRef): Promise<boolean>;
@@ -43,9 +43,7 @@ export function fileContext(runner: Runner, layout: Layout, disk: Disk): Context
         if (last.get(volume) === mine) last.delete(volume);
       }
     },
-    async make(_call, volume, path, build) {
-      // Whoever was cut short while making it before us is presumed dead: its file goes, and with it its chance to publish.
-      await removeTemporaries(layout.root, volume);
+    async make(volume, path, build) {
       const unfinished = temporary(layout.root, volume);
       try {
         await build(unfinished);

@@ -23,10 +23,10 @@ export interface Disk {
 
   /** Freeze the volume's file as `snapshot` (a name in the same folder that does not exist or is left from a try that was cut short). */
   snapshot(call: Call, volume: string, snapshot: string, temporary: string, inUse: boolean): Promise<void>;
-  /** Take a snapshot out of whatever depends on it; its file is removed afterwards by the caller. */
-  release(call: Call, volume: string, snapshot: string, others: readonly string[], inUse: boolean): Promise<void>;
+  /** Delete a snapshot, or go on where that was cut short; what depends on it keeps its content. `others`: all other files of the volume. */
+  discard(call: Call, snapshot: string, others: readonly string[], inUse: boolean): Promise<void>;
   /** A file with the content of `snapshot`, to take the volume's place. */
   revert(call: Call, volume: string, snapshot: string, temporary: string, bytes: number): Promise<void>;
-  /** Point whatever depends on `from` to `to`, which is the same file under another name. */
-  renamed(call: Call, volume: string, from: string, to: string, others: readonly string[]): Promise<void>;
+  /** Point whatever of `others` depends on `from` to `to`, which is the same file under another name. */
+  renamed(call: Call, from: string, to: string, others: readonly string[]): Promise<void>;
 }

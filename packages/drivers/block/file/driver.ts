@@ -1,6 +1,6 @@
 import { access, constants, mkdir, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { convert } from '@cumulet/diskimage';
+import { convert, endOrphans } from '@cumulet/diskimage';
 import type { Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
 import { publish, sweepTemporaries } from '../../durable.ts';
@@ -50,6 +50,7 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
     }
     await mkdir(join(root, '.tmp'), { recursive: true, mode: 0o750 });
     await access(root, constants.R_OK | constants.W_OK | constants.X_OK);
+    await endOrphans();
     return sweepTemporaries(root, (options.now ?? Date.now)());
   }
 

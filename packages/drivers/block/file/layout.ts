@@ -8,19 +8,24 @@ import type { DataRef, SnapshotRef, VolumeRef } from '../contract.ts';
  *
  *   volume-<uuid>                      what guests write to
  *   volume-<uuid>~snapshot-<uuid>      a snapshot of it, read-only
+ *   volume-<uuid>~snapshot-<uuid>~gone a deleted snapshot on which something still depends (qcow2), until it is merged
  *   .tmp/                              work in progress, never seen as an object
  *
  * Volume names cannot hold a `~`, so the two kinds never collide.
  */
 const MARK = '~';
+const GONE = '~gone';
+
+/** Where a snapshot waits that is deleted but still depended on. */
+export const goneName = (snapshot: string): string => `${snapshot}${GONE}`;
 
 export interface Layout {
   readonly root: string;
   volume(name: string): string;
   snapshot(snapshot: SnapshotRef): string;
   of(ref: DataRef): string;
-  /** File names of the volume's snapshots. */
-  snapshotsOf(volume: string): Promise<string[]>;
+  /** Paths of the volume's snapshots, and of those that are deleted but not yet merged. */
+  snapshotsOf(volume: string): Promise<{ readonly snapshots: string[]; readonly gone: string[] }>;
   /** Regular files that are volumes or could be, and snapshots. */
   files(): Promise<LayoutFile[]>;
 }
@@ -41,9 +46,9 @@ export function fileLayout(root: string): Layout {
     snapshot: ({ volume, name }) => join(root, `${checkName(volume.name)}${MARK}${checkName(name)}`),
     of: (ref) => (isSnapshot(ref) ? layout.snapshot(ref) : layout.volume((ref satisfies VolumeRef).name)),
     async snapshotsOf(volume) {
-      const found: string[] = [];
-      for await (const entry of await opendir(root)) if (entry.name.startsWith(`${volume}${MARK}`)) found.push(entry.name);
-      return found;
+      const [snapshots, gone]: [string[], string[]] = [[], []];
+      for await (const { name } of await opendir(root)) if (name.startsWith(`${volume}${MARK}`)) (name.endsWith(GONE) ? gone : snapshots).push(join(root, name));
+      return { snapshots, gone };
     },
     async files() {
       const found: LayoutFile[] = [];

@@ -7,7 +7,7 @@ import { DriverError } from '../../errors.ts';
 import type { Manage, Manageable, ManageSnapshots, Reference, SnapshotRef } from '../contract.ts';
 import { bytesOf, GiB, nothing, type Context } from './context.ts';
 import { attempt } from './failure.ts';
-import { renameSnapshot } from './volumes.ts';
+import { hasSnapshots, renameSnapshot } from './volumes.ts';
 
 const WHAT = 'The volume cannot be managed';
 
@@ -66,7 +66,7 @@ export function fileManage(context: Context, shares: readonly string[]): Manage 
       const wanted = bytesOf(spec.sizeGiB);
       if (from === to || !await exists(to)) {
         const bytes = await inspect(from);
-        if (from !== to && (await layout.snapshotsOf(basename(from))).length > 0) throw new DriverError('busy', 'The volume has snapshots.');
+        if (from !== to && await hasSnapshots(context, basename(from))) throw new DriverError('busy', 'The volume has snapshots.');
         if (bytes > wanted) throw new DriverError('invalid', `The volume is larger than ${spec.sizeGiB} GiB.`);
         // A whole number of GiB first: a repeated call finds either the old name or the finished volume.
         if (bytes < wanted) await disk.grow(call, from, wanted);

@@ -1,14 +1,14 @@
 import { chmod, link, open, rename, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { convert, create, openImage, rebase, resize, type ImageAccess, type ImageAt } from '@cumulet/diskimage';
+import { commit, convert, create, openImage, renameBase, resize, type ImageAccess, type ImageAt } from '@cumulet/diskimage';
 import type { Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
-import { syncDirectory } from '../../durable.ts';
+import { exists, remove, replace, syncDirectory } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { rangeReadable } from '../../sparse.ts';
 import { asDriverError } from './failure.ts';
 import type { Disk } from './disk.ts';
-import { sameFile } from './layout.ts';
+import { goneName, sameFile } from './layout.ts';
 
 const q = (path: string): ImageAt => ({ path, format: 'qcow2' });
 /** Named by its file name: base and overlay are in one folder, also after that is mounted elsewhere. */
@@ -91,20 +91,31 @@ export function qcow2Disk(runner: Runner): Disk {
       await chmod(snapshot, 0o440);
       await syncDirectory(dirname(volume));
     },
-    async release(call, volume, snapshot, others, inUse) {
-      const child = await childOf(snapshot, [volume, ...others]);
-      if (child === undefined) return;
+    async discard(call, snapshot, others, inUse) {
+      const gone = goneName(snapshot);
+      const child = await childOf(snapshot, others) ?? await childOf(gone, others);
+      if (child === undefined) {
+        await remove(snapshot);
+        await remove(gone);
+        return;
+      }
       if (inUse) throw inUseError();
-      await rest(volume, call);
-      const { base } = await header(snapshot);
-      // What the child does not have is copied into it, from this snapshot only; cut short, it still has its old base.
-      await chmod(child, 0o640);
-      await rebase(runner, q(child), base === undefined ? undefined : beside(base), watch(call));
-      if (child !== volume) await chmod(child, 0o440);
+      await rest(child, call);
+      // First it stops being a snapshot, in steps that each leave a whole chain.
+      if (!await exists(gone)) await link(snapshot, gone);
+      await renameBase(runner, q(child), beside(gone), { signal: call.signal });
+      await remove(snapshot);
+      // Then its child is merged into it and replaced by it. Until the last step the child reads as ever: it hides what is
+      // overwritten below it. Cut short, a repeated call goes on; nobody can see the half-merged file.
+      const { mode } = await stat(child);
+      await chmod(gone, 0o640);
+      await commit(runner, q(child), gone, watch(call));
+      await chmod(gone, mode & 0o777);
+      await replace(gone, child);
     },
-    async renamed(call, volume, from, to, others) {
-      const child = await childOf(from, [volume, ...others]);
-      if (child !== undefined) await rebase(runner, q(child), beside(to), { contentSame: true, signal: call.signal });
+    async renamed(call, from, to, others) {
+      const child = await childOf(from, others);
+      if (child !== undefined) await renameBase(runner, q(child), beside(to), { signal: call.signal });
     },
     async revert(call, volume, snapshot, temporary, bytes) {
       if ((await header(volume)).base !== basename(snapshot)) throw new DriverError('invalid', 'A volume can be put back to its newest snapshot only.');

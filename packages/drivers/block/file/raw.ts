@@ -3,7 +3,7 @@ import { chmod, copyFile, open, rm, stat, truncate } from 'node:fs/promises';
 import { assertSafe, convert, inspectFile } from '@cumulet/diskimage';
 import { ProgramFailed, ProgramMissing, type Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
-import { publish, syncFile } from '../../durable.ts';
+import { publish, remove, syncFile } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { fileReadable, fileTarget } from '../../sparse.ts';
 import type { Disk } from './disk.ts';
@@ -89,8 +89,8 @@ export function rawDisk(runner: Runner): Disk {
       await chmod(temporary, 0o440);
       await publish(temporary, snapshot);
     },
-    // Copies depend on nothing.
-    async release() {},
+    // Nothing depends on a copy.
+    discard: async (_call, snapshot) => void await remove(snapshot),
     async renamed() {},
     async revert(call, _volume, snapshot, temporary, bytes) {
       await disk.copy(call, snapshot, temporary, { bytes });

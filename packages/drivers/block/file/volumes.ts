@@ -1,5 +1,4 @@
 import { link, rm, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Call } from '../../call.ts';
 import { exists, publish, remove, removeTemporaries, replace, temporary } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
@@ -13,11 +12,13 @@ export function makeVolume(context: Context, call: Call, spec: VolumeSpec, what:
   return context.turn(call, spec.name, what, async () => {
     const bytes = bytesOf(spec.sizeGiB);
     const path = layout.volume(spec.name);
+    // Whoever was cut short while making it before us is presumed dead: its file goes, and with it its chance to publish.
+    await removeTemporaries(layout.root, spec.name);
     if (await exists(path)) {
       if (await disk.size(path) !== bytes) throw new DriverError('invalid', 'A volume of that name and another size exists.', { detail: spec.name });
       return nothing;
     }
-    await context.make(call, spec.name, path, (unfinished) => build(unfinished, bytes));
+    await context.make(spec.name, path, (unfinished) => build(unfinished, bytes));
     return nothing;
   });
 }
@@ -28,11 +29,9 @@ export function fileVolumes(context: Context): BlockDriver['volumes'] {
     create: (call, spec) => makeVolume(context, call, spec, 'The volume cannot be created', (unfinished, bytes) => disk.create(call, unfinished, bytes)),
     delete: (call, { name }) => context.turn(call, name, 'The volume cannot be deleted', async () => {
       const path = layout.volume(name);
-      for (const file of await layout.snapshotsOf(name)) {
-        if (!await sameFile(path, join(layout.root, file))) throw new DriverError('busy', 'The volume has snapshots.', { detail: file });
-        await remove(join(layout.root, file));
-      }
-      await remove(path);
+      const { snapshots, gone } = await layout.snapshotsOf(name);
+      for (const snapshot of snapshots) if (!await sameFile(path, snapshot)) throw new DriverError('busy', 'The volume has snapshots.', { detail: snapshot });
+      for (const layer of [...snapshots, path, ...gone]) await remove(layer);
       await removeTemporaries(layout.root, name);
     }),
     extend: (call, volume, sizeGiB) => context.turn(call, volume.name, 'The volume cannot be extended', async () => {
@@ -45,12 +44,18 @@ export function fileVolumes(context: Context): BlockDriver['volumes'] {
   };
 }
 
+/** Deleted ones that still wait count too: their names hold the volume's name. */
+export async function hasSnapshots({ layout }: Context, volume: string): Promise<boolean> {
+  const { snapshots, gone } = await layout.snapshotsOf(volume);
+  return snapshots.length + gone.length > 0;
+}
+
 export function fileRename(context: Context): NonNullable<BlockDriver['rename']> {
   const { layout } = context;
   return (call, ref, name) => context.turn(call, ref.name, 'The volume cannot be renamed', async () => {
     const [from, to] = [layout.volume(ref.name), layout.volume(name)];
     if (from === to || (!await exists(from) && await exists(to))) return nothing;
-    if ((await layout.snapshotsOf(ref.name)).length > 0) throw new DriverError('busy', 'The volume has snapshots.');
+    if (await hasSnapshots(context, ref.name)) throw new DriverError('busy', 'The volume has snapshots.');
     await publish(from, to);
     return nothing;
   });
@@ -58,17 +63,13 @@ export function fileRename(context: Context): NonNullable<BlockDriver['rename']>
 
 export function fileSnapshots(context: Context): Snapshots {
   const { layout, disk } = context;
-  const others = async (snapshot: SnapshotRef) => {
-    const mine = layout.snapshot(snapshot);
-    return (await layout.snapshotsOf(snapshot.volume.name)).map((file) => join(layout.root, file)).filter((path) => path !== mine);
-  };
   const whole = (snapshot: SnapshotRef) => layout.volume(snapshot.volume.name);
 
   return {
     create: (call, snapshot, { inUse = false } = {}) => context.turn(call, snapshot.volume.name, 'The snapshot cannot be created', async () => {
+      await removeTemporaries(layout.root, snapshot.volume.name);
       if (await context.isComplete(snapshot)) return nothing;
       await context.find(snapshot.volume);
-      await removeTemporaries(layout.root, snapshot.volume.name);
       const unfinished = temporary(layout.root, snapshot.volume.name);
       try {
         await disk.snapshot(call, whole(snapshot), layout.snapshot(snapshot), unfinished, inUse);
@@ -83,8 +84,10 @@ export function fileSnapshots(context: Context): Snapshots {
     }),
     delete: (call, snapshot, { inUse = false } = {}) => context.turn(call, snapshot.volume.name, 'The snapshot cannot be deleted', async () => {
       const path = layout.snapshot(snapshot);
-      if (await context.isComplete(snapshot)) await disk.release(call, whole(snapshot), path, await others(snapshot), inUse);
-      await remove(path);
+      await removeTemporaries(layout.root, snapshot.volume.name);
+      // Linked, but never the volume's base.
+      if (await sameFile(path, whole(snapshot))) await remove(path);
+      else await disk.discard(call, path, await filesOf(context, snapshot.volume.name, path), inUse);
     }),
     revert: (call, snapshot) => context.turn(call, snapshot.volume.name, 'The volume cannot be put back', async () => {
       const { path, bytes } = await context.find(snapshot.volume);
@@ -102,11 +105,18 @@ export function fileSnapshots(context: Context): Snapshots {
   };
 }
 
+/** The volume's file and all that its content may depend on, but for some. */
+async function filesOf({ layout }: Context, volume: string, ...without: string[]): Promise<string[]> {
+  const { snapshots, gone } = await layout.snapshotsOf(volume);
+  const all = [layout.volume(volume), ...snapshots, ...gone].filter((path) => !without.includes(path));
+  const there = await Promise.all(all.map(exists));
+  return all.filter((_, n) => there[n]);
+}
+
 /** Give a snapshot's file another name: the new name first, then what depends on it, then the old name away. */
 export async function renameSnapshot(context: Context, call: Call, volume: string, from: string, to: string): Promise<void> {
-  const { layout, disk } = context;
+  const { disk } = context;
   if (!await sameFile(from, to)) await link(from, to);
-  const all = (await layout.snapshotsOf(volume)).map((file) => join(layout.root, file));
-  await disk.renamed(call, layout.volume(volume), from, to, all.filter((path) => path !== from && path !== to));
+  await disk.renamed(call, from, to, await filesOf(context, volume, from, to));
   await remove(from);
 }
