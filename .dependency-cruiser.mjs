@@ -10,7 +10,7 @@ const below = {
   http: ['auth', 'wire'],
   service: ['auth', 'config', 'db', 'http', 'tasks', 'wire'],
 };
-const tests = '\\.test\\.ts$|/conformance\\.ts$|/prover\\.ts$';
+const tests = '\\.test\\.ts$|/conformance(\\.ts$|/)|/prover\\.ts$|/testing(\\.ts$|/)';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 export default {
