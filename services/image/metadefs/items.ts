@@ -37,7 +37,7 @@ function routesOf(d: ImageDeps, { kind, plural, words, rules }: Facts): Operatio
       handler: async ctx => {
         const n = await findNamespace(d.rt.db, ctx);
         const rows = await itemsOf(d.rt.db, n.id, kind);
-        if (kind === 'property') return { properties: Object.fromEntries(rows.map(r => [r.name, propertyView(r)])) };
+        if (kind === 'property') return { properties: Object.fromEntries(rows.map(r => [r.name, r.definition])) };
         return { [plural]: rows.map(r => view(r, n)), ...(kind === 'object' ? { schema: 'v2/schemas/metadefs/objects' } : {}) };
       },
     }),
