@@ -6,15 +6,16 @@ import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
 import { rebuildPlan } from '../plans/rebuild.ts';
+import { confirmMovePlan, revertMovePlan } from '../plans/move.ts';
 import { confirmPlan, resizePlan, revertPlan } from '../plans/resize.ts';
 import { defaults } from '../quotas/limits.ts';
 import { amountsOf, take } from '../scheduler/claim.ts';
-import { act } from '../servers/act.ts';
+import { act, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
 import { findImage, fits } from '../servers/disks.ts';
 import * as f from '../servers/fields.ts';
 import { newPassword } from '../servers/names.ts';
 import { viewOf } from '../servers/routes.ts';
-import { isVolumeBacked, type ServerRow } from '../servers/row.ts';
+import { hostQueue, isVolumeBacked, type ServerRow } from '../servers/row.ts';
 import { devicesOf, findFull } from '../servers/store.ts';
 import { Updated } from '../servers/schemas.ts';
 import { whoOf } from '../who.ts';
@@ -38,11 +39,19 @@ export const changes: Change[] = [
 ];
 
 export const routes = (c: Compute): Operation[] => {
-  const migration = async (trx: Knex.Transaction, row: ServerRow): Promise<{ num: number }> => {
-    const found = await trx('server_migrations').where({ server_id: row.id, status: 'finished' }).orderBy('num', 'desc').first('num') as { num: number } | undefined;
+  /** Of the change that waits for a decision: on its own host, or between two. */
+  const migration = async (trx: Knex.Transaction, row: ServerRow): Promise<{ num: number; source_host: string; dest_host: string }> => {
+    const found = await trx('server_migrations').where({ server_id: row.id, status: 'finished' }).orderBy('num', 'desc').first('num', 'source_host', 'dest_host') as { num: number; source_host: string; dest_host: string } | undefined;
     if (!found) throw new BadRequest('Instance has not been resized.');
     return found;
   };
+  /** Finds, permits and looks at the state, then starts the plan that fits. */
+  const decide = (ctx: Context, action: 'confirmResize' | 'revertResize', go: (trx: Knex.Transaction, row: ServerRow, m: Awaited<ReturnType<typeof migration>>) => Promise<unknown>) => transaction(c.rt.db, async trx => {
+    const row = await serverFor(ctx, trx, { lock: true });
+    refuseLocked(ctx, row);
+    refuseState(row, action);
+    await go(trx, row, await migration(trx, row));
+  });
   return [
     operation({
       id: 'servers.rebuild', summary: 'Give a server a fresh root disk', method: 'POST', path, action: 'rebuild', policy: 'os_compute_api:servers:rebuild', permit: 'object', body: Rebuild, reply: Updated,
@@ -72,13 +81,23 @@ export const routes = (c: Compute): Operation[] => {
     }),
     operation({
       id: 'servers.confirm_resize', summary: 'Keep the new flavor', method: 'POST', path, action: 'confirmResize', policy: 'os_compute_api:servers:confirm_resize', permit: 'object', status: 204, body: bare('confirmResize'),
-      handler: async ctx => { await act(c, ctx as never, { action: 'confirmResize', history: 'confirmResize', plan: confirmPlan, taskState: 'resize_confirming', prepare: async (trx, row) => ({ input: { serverId: row.id, migration: (await migration(trx, row)).num } }) }); return new Reply(204); },
+      handler: async ctx => {
+        await decide(ctx as never, 'confirmResize', (trx, row, m) => {
+          const common = { history: 'confirmResize', taskState: 'resize_confirming' };
+          return m.source_host === m.dest_host ? start(c, ctx, trx, row, { ...common, plan: confirmPlan, prepare: () => ({ input: { serverId: row.id, migration: m.num } }) })
+            : start(c, ctx, trx, row, { ...common, plan: confirmMovePlan, prepare: () => ({ input: { serverId: row.id, migration: m.num, source: m.source_host }, queue: hostQueue(m.source_host) }) });
+        });
+        return new Reply(204);
+      },
     }),
     operation({
       id: 'servers.revert_resize', summary: 'Go back to the old flavor', method: 'POST', path, action: 'revertResize', policy: 'os_compute_api:servers:revert_resize', permit: 'object', status: 202, body: bare('revertResize'),
-      handler: async ctx => {
-        await act(c, ctx as never, { action: 'revertResize', history: 'revertResize', plan: revertPlan, taskState: 'resize_reverting', prepare: async (trx, row) => ({ input: { serverId: row.id, migration: (await migration(trx, row)).num, wasRunning: row.power_state !== 'shutdown' } }) });
-      },
+      handler: ctx => decide(ctx as never, 'revertResize', (trx, row, m) => {
+        const common = { history: 'revertResize', taskState: 'resize_reverting' };
+        const wasRunning = row.power_state !== 'shutdown';
+        return m.source_host === m.dest_host ? start(c, ctx, trx, row, { ...common, plan: revertPlan, prepare: () => ({ input: { serverId: row.id, migration: m.num, wasRunning } }) })
+          : start(c, ctx, trx, row, { ...common, plan: revertMovePlan, prepare: () => ({ input: { serverId: row.id, migration: m.num, source: m.source_host, dest: m.dest_host, wasRunning, node: m.source_host }, queue: hostQueue(m.source_host) }) });
+      }),
     }),
   ];
 };

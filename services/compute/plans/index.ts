@@ -2,6 +2,7 @@ import type { AnyPlan } from '@cumulet/tasks';
 import { consolePlans } from './console.ts';
 import { createPlans } from './create.ts';
 import { deletePlans } from './delete.ts';
+import { movePlans } from './move.ts';
 import { plugPlans } from './plug.ts';
 import { powerPlans } from './power.ts';
 import { rebuildPlans } from './rebuild.ts';
@@ -10,4 +11,4 @@ import { resizePlans } from './resize.ts';
 import { snapshotPlans } from './snapshot.ts';
 import { volumePlans } from './volumes.ts';
 
-export const computePlans: readonly AnyPlan[] = [...createPlans, ...deletePlans, ...powerPlans, ...snapshotPlans, ...rescuePlans, ...rebuildPlans, ...resizePlans, ...plugPlans, ...volumePlans, ...consolePlans];
+export const computePlans: readonly AnyPlan[] = [...createPlans, ...deletePlans, ...powerPlans, ...snapshotPlans, ...rescuePlans, ...rebuildPlans, ...resizePlans, ...movePlans, ...plugPlans, ...volumePlans, ...consolePlans];

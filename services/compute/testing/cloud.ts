@@ -30,7 +30,7 @@ export interface TestCloud {
 
 /** Compute with the real services beside it, on hosts that exist on paper. */
 export async function testCloud(settings: Record<string, string> = {}): Promise<TestCloud> {
-  const t = await testRuntime({ CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', ...settings });
+  const t = await testRuntime({ CUMULET_HTTP_MAX_EVENT_LOOP_DELAY_MS: '60000', CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', ...settings });
   const { rt } = t;
   const hypervisor = fakeHypervisor({ host: { hostname: 'testhost', vcpus: 64, memoryMiB: 262_144, diskGiB: 10_000 } });
   const network = fakeNetwork();

@@ -1,0 +1,63 @@
+import { operation, Reply, type Operation } from '@cumulet/http';
+import type { Diagnostics } from '@cumulet/drivers/hypervisor';
+import { Conflict, shape, type Change } from '@cumulet/wire';
+import { z } from 'zod';
+import { askHost } from '../actions/console.ts';
+import type { Compute } from '../compute.ts';
+import { refuseState, serverFor } from '../servers/act.ts';
+
+const View = shape('Diagnostics', z.any());
+export const changes: Change[] = [
+  { at: '2.48', shape: 'Diagnostics', why: 'diagnostics have one form for every hypervisor', down: (d: ReturnType<typeof view>) => older(d) },
+];
+const view = (d: Diagnostics) => ({
+  state: d.state, driver: d.driver, hypervisor: d.hypervisor, hypervisor_os: 'linux', uptime: d.uptimeSeconds, config_drive: d.configDrive, num_cpus: d.cpus.length, num_nics: d.nics.length, num_disks: d.disks.length,
+  cpu_details: d.cpus.map(x => ({ id: x.id, time: x.timeNanoseconds, utilisation: x.utilisation })),
+  nic_details: d.nics.map(n => ({ mac_address: n.mac, rx_octets: n.rxBytes, rx_packets: n.rxPackets, rx_errors: n.rxErrors, rx_drop: n.rxDrop, rx_rate: null, tx_octets: n.txBytes, tx_packets: n.txPackets, tx_errors: n.txErrors, tx_drop: n.txDrop, tx_rate: null })),
+  disk_details: d.disks.map(x => ({ read_bytes: x.readBytes, read_requests: x.readRequests, write_bytes: x.writeBytes, write_requests: x.writeRequests, errors_count: x.errors })),
+  memory_details: { maximum: d.memory.maximumMiB, used: d.memory.usedMiB },
+});
+/** The libvirt driver's own words, flat, as before 2.48. */
+function older(d: ReturnType<typeof view>): Record<string, number> {
+  const flat: Record<string, number> = { memory: d.memory_details.maximum * 1024, 'memory-actual': d.memory_details.maximum * 1024, 'memory-rss': d.memory_details.used * 1024 };
+  for (const cpu of d.cpu_details) flat[`cpu${cpu.id}_time`] = cpu.time;
+  d.disk_details.forEach((x, i) => { const n = `vd${String.fromCharCode(97 + i)}`; Object.assign(flat, { [`${n}_read_req`]: x.read_requests, [`${n}_read`]: x.read_bytes, [`${n}_write_req`]: x.write_requests, [`${n}_write`]: x.write_bytes, [`${n}_errors`]: x.errors_count }); });
+  d.nic_details.forEach((n, i) => Object.assign(flat, { [`vnet${i}_rx`]: n.rx_octets, [`vnet${i}_rx_errors`]: n.rx_errors, [`vnet${i}_rx_drop`]: n.rx_drop, [`vnet${i}_rx_packets`]: n.rx_packets, [`vnet${i}_tx`]: n.tx_octets, [`vnet${i}_tx_errors`]: n.tx_errors, [`vnet${i}_tx_drop`]: n.tx_drop, [`vnet${i}_tx_packets`]: n.tx_packets }));
+  return flat;
+}
+
+export const routes = (c: Compute): Operation[] => {
+  const { db } = c.rt;
+  return [
+    operation({
+      id: 'servers.diagnostics', summary: 'Counters of a running guest', method: 'GET', path: '/servers/:server_id/diagnostics', policy: 'os_compute_api:os-server-diagnostics', permit: 'object', reply: View,
+      handler: async ctx => {
+        const row = await serverFor(ctx as never, db);
+        refuseState(row, 'diagnostics', 'get_diagnostics');
+        if (row.host === null) throw new Conflict(`Instance ${row.id} is not on a host.`);
+        return view(await askHost<Diagnostics>(c, ctx, row.host, row.id, { serverId: row.id, what: 'diagnostics' }));
+      },
+    }),
+    operation({
+      id: 'servers.topology', summary: 'NUMA topology', method: 'GET', path: '/servers/:server_id/topology', since: '2.78', policy: 'compute:server:topology:index', permit: 'object',
+      handler: async ctx => { await serverFor(ctx as never, db); return { nodes: [], pagesize_kb: null }; },
+    }),
+    operation({ id: 'server_password.show', summary: 'The password that a guest reported, encrypted', method: 'GET', path: '/servers/:server_id/os-server-password', policy: 'os_compute_api:os-server-password:show', permit: 'object', handler: async ctx => ({ password: (await serverFor(ctx as never, db)).password ?? '' }) }),
+    operation({ id: 'server_password.clear', summary: 'Forget the reported password', method: 'DELETE', path: '/servers/:server_id/os-server-password', policy: 'os_compute_api:os-server-password:clear', permit: 'object', handler: async ctx => { const { id } = await serverFor(ctx as never, db); await db('servers').where({ id }).update({ password: null }); return new Reply(204); } }),
+    operation({
+      id: 'server_security_groups.list', summary: 'Security groups of a server', method: 'GET', path: '/servers/:server_id/os-security-groups', policy: 'os_compute_api:os-security-groups:list', permit: 'object',
+      handler: async ctx => {
+        const row = await serverFor(ctx as never, db);
+        const groups = await db('security_groups as g').whereExists(q => { q.select(db.raw('1')).from('port_security_groups as pg').join('server_ports as sp', 'sp.port_id', 'pg.port_id').whereRaw('pg.security_group_id = g.id').where('sp.server_id', row.id); }).orderBy('g.name').select('g.id', 'g.name', 'g.description', 'g.project_id') as { id: string; name: string; description: string; project_id: string }[];
+        const rules = await db('security_group_rules').whereIn('security_group_id', groups.map(g => g.id)).where({ direction: 'ingress' }) as Rule[];
+        return { security_groups: groups.map(g => ({ id: g.id, description: g.description, name: g.name, tenant_id: g.project_id, rules: rules.filter(r => r.security_group_id === g.id).map(r => ruleView(r)) })) };
+      },
+    }),
+  ];
+};
+export interface Rule { id: string; security_group_id: string; protocol: string | null; port_range_min: number | null; port_range_max: number | null; remote_ip_prefix: string | null; remote_group_id: string | null; project_id: string; remote_name?: string | null }
+/** A rule as nova-network had it: only what comes in. */
+export const ruleView = (r: Rule) => ({
+  id: r.id, parent_group_id: r.security_group_id, ip_protocol: r.protocol === null ? null : r.protocol.toLowerCase(), from_port: r.port_range_min, to_port: r.port_range_max,
+  group: r.remote_group_id === null ? {} : { name: r.remote_name ?? 'default', tenant_id: r.project_id }, ip_range: r.remote_ip_prefix === null ? {} : { cidr: r.remote_ip_prefix },
+});
