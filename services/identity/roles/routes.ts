@@ -19,7 +19,7 @@ export function roleRoutes(identity: Identity): Operation[] {
   const permitted = async (ctx: Context, domainRule: string): Promise<RoleRow> => {
     const id = ctx.params['role_id'] as string;
     const role = await find(db, id);
-    if (role?.domain_id) ctx.permit(about(ctx, { role }), domainRule); else ctx.permit(about(ctx));
+    if (role?.domain_id) ctx.permit(about(ctx, { role }), domainRule); else ctx.permit(about(ctx, role ? { role } : {}));
     if (!role) throw absent('role', id);
     return role;
   };

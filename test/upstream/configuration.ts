@@ -1,0 +1,44 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestCloud } from '../harness/cloud.ts';
+
+/** Where Debian's python3-tempest is. */
+const packages = '/usr/lib/python3/dist-packages';
+
+type Section = Readonly<Record<string, string | number | boolean>>;
+const ini = (sections: Readonly<Record<string, Section>>): string => Object.entries(sections).map(([name, of]) => `[${name}]\n${Object.entries(of).map(([k, v]) => `${k} = ${v}\n`).join('')}`).join('');
+
+export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string }
+
+/** What tempest must know of the cloud: images, flavors, the public network. */
+export async function factsOf(cloud: TestCloud, adminPassword: string): Promise<Facts> {
+  const ids = async (...args: string[]) => (await cloud.admin(...args, '-f', 'value', '-c', 'ID')).split('\n').filter(line => line !== '');
+  return {
+    authUrl: `http://127.0.0.1:${cloud.ports.identity}/v3`, adminPassword, images: await ids('image', 'list'), flavors: await ids('flavor', 'list', '--all'), publicNetwork: (await ids('network', 'list', '--external'))[0] ?? '',
+  };
+}
+
+/** tempest.conf and .stestr.conf in a folder. */
+export function writeConfiguration(folder: string, facts: Facts): void {
+  for (const sub of ['etc', 'lock', 'logs']) mkdirSync(join(folder, sub), { recursive: true });
+  const [image = '', alternative = image] = facts.images;
+  const [flavor = '', larger = flavor] = facts.flavors;
+  writeFileSync(join(folder, 'etc', 'tempest.conf'), ini({
+    DEFAULT: { log_file: 'tempest.log', log_dir: join(folder, 'logs') },
+    oslo_concurrency: { lock_path: join(folder, 'lock') },
+    auth: { use_dynamic_credentials: true, create_isolated_networks: true, admin_username: 'admin', admin_password: facts.adminPassword, admin_project_name: 'admin', admin_domain_name: 'Default', tempest_roles: 'member' },
+    identity: { uri_v3: facts.authUrl, auth_version: 'v3', region: 'RegionOne', v3_endpoint_type: 'public' },
+    'identity-feature-enabled': { api_v2: false, api_v2_admin: false, trust: true, application_credentials: true, access_rules: true, project_tags: true },
+    service_available: { nova: true, neutron: true, cinder: true, glance: true, swift: false, horizon: false },
+    compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', build_interval: 1, build_timeout: 120 },
+    'compute-feature-enabled': { resize: false, live_migration: false, console_output: true, vnc_console: false, rescue: true, shelve: true, suspend: true, snapshot: true, attach_encrypted_volume: false, personality: false },
+    validation: { run_validation: false },
+    network: { public_network_id: facts.publicNetwork, project_network_cidr: '10.100.0.0/16' },
+    'network-feature-enabled': { api_extensions: 'all', ipv6: false, floating_ips: facts.publicNetwork !== '' },
+    image: { build_interval: 1 },
+    'image-feature-enabled': { import_image: true },
+    volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet' },
+    'volume-feature-enabled': { backup: false, snapshot: true, clone: true, multi_backend: false, extend_attached_volume: false, consistency_group: false, api_v3: true },
+  }));
+  writeFileSync(join(folder, '.stestr.conf'), `[DEFAULT]\ntest_path=${packages}/tempest/test_discover\ntop_dir=${packages}/tempest/..\ngroup_regex=([^\\.]*\\.)*\n`);
+}

@@ -1,0 +1,66 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startCloud } from '../harness/cloud.ts';
+import { runner } from '../harness/processes.ts';
+import { factsOf, writeConfiguration } from './configuration.ts';
+import { outcomeOf } from './outcome.ts';
+
+/**
+ * Upstream's own API tests (Debian's `tempest`) against `npm start`:
+ *
+ *     npm run test:upstream -- identity [TEST-REGEX]
+ *
+ * Prints the counts. A failure that test/upstream/expected.json does not explain ends it with 1, as does an explained one that passes again.
+ */
+const areas = {
+  identity: { regex: '^tempest\\.api\\.identity', peer: { passed: 132, failed: 2, skipped: 20 } },
+  image: { regex: '^tempest\\.api\\.image', peer: { passed: 64, failed: 2, skipped: 16 } },
+  volume: { regex: '^tempest\\.api\\.volume', peer: { passed: 186, failed: 0, skipped: 5 } },
+  compute: { regex: '^tempest\\.api\\.compute', peer: { passed: 248, failed: 1, skipped: 25 } },
+  network: { regex: '^tempest\\.api\\.network', peer: undefined },
+} as const;
+type Area = keyof typeof areas;
+const expected = JSON.parse(readFileSync(new URL('./expected.json', import.meta.url), 'utf8')) as Record<string, string>;
+
+const [, , area = '', regex] = process.argv;
+if (!Object.hasOwn(areas, area)) { console.error(`usage: npm run test:upstream -- ${Object.keys(areas).join('|')} [regex]`); process.exit(2); }
+if (!existsSync('/usr/bin/tempest')) { console.error('upstream\'s tests are not installed: apt-get install --no-install-recommends tempest'); process.exit(2); }
+process.exitCode = await run(area as Area, regex ?? areas[area as Area].regex);
+
+async function run(of: Area, wanted: string): Promise<number> {
+  const folder = mkdtempSync('/tmp/cumulet-upstream-');
+  // Identity needs no guest, so none of what boots one is started for it.
+  const light: Record<string, string> = of === 'identity' ? { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', CUMULET_DEMO_ENABLED: 'false' } : {};
+  const cloud = await startCloud({ env: { CUMULET_PASSWORDS_ADMIN: 'upstream', ...light } });
+  try {
+    writeConfiguration(folder, await factsOf(cloud, 'upstream'));
+    const began = Date.now();
+    let printed = '';
+    const child = await runner.spawn('stestr', ['run', '--concurrency', '2', wanted], {
+      cwd: folder, env: { PATH: '/usr/bin:/bin', TEMPEST_CONFIG_DIR: join(folder, 'etc'), TEMPEST_CONFIG: 'tempest.conf' },
+      onLine: line => { printed += `${line}\n`; if (/^\{\d+\}/.test(line)) console.log(line); },
+    });
+    await child.exit;
+    return judge(of, printed, began, folder);
+  } finally {
+    await cloud.end();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function judge(of: Area, printed: string, began: number, folder: string): number {
+  const { passed, failed, skipped } = outcomeOf(printed);
+  const surprises = failed.filter(t => expected[t] === undefined);
+  const healed = passed.filter(t => expected[t] !== undefined);
+  console.log(`\n${of}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped in ${Math.round((Date.now() - began) / 1000)} s`);
+  const { peer } = areas[of];
+  if (peer) console.log(`the peer: ${peer.passed} passed, ${peer.failed} failed, ${peer.skipped} skipped`);
+  for (const t of failed) console.log(`  failed: ${t}\n    ${expected[t] ?? 'NOT EXPLAINED'}`);
+  for (const t of healed) console.log(`  passes, though expected.json explains its failure: ${t}`);
+  if (surprises.length > 0) {
+    const log = `/tmp/cumulet-upstream-${of}.log`;
+    writeFileSync(log, printed);
+    console.log(`what was printed: ${log} (configuration was in ${folder})`);
+  }
+  return passed.length > 0 && surprises.length === 0 && healed.length === 0 ? 0 : 1;
+}
