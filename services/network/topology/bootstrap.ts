@@ -1,8 +1,9 @@
-import { transaction } from '@cumulet/db';
+import { transaction, type Trx } from '@cumulet/db';
 import type { Runtime } from '@cumulet/service';
 import { newId } from '@cumulet/wire';
 import { Routers, type RouterRow } from '../routers/routers.ts';
 import { addInterface, insertRouter, setGateway } from '../routers/service.ts';
+import { defaultGroup } from '../security_groups/groups.ts';
 import { insertSubnet } from '../subnets/service.ts';
 import { applyRouter } from '../wiring/enqueue.ts';
 
@@ -25,5 +26,15 @@ export async function bootstrapNetworks(rt: Runtime, seed: { readonly projects: 
     await setGateway(trx, { id: routerId, gateway_port_id: null, external_network_id: null, host: rt.settings.host }, { network_id: publicId });
     await addInterface(trx, await Routers.select(trx).whereRaw('t.id = ?', [routerId]).first() as unknown as RouterRow, { subnet_id: subnetId }, seed.projects.admin);
     await applyRouter(rt.tasks, trx, routerId, rt.settings.host);
+    await openDoors(trx, seed.projects.demo);
   });
+}
+
+/** The first user's servers answer ssh and ping at once; the default groups of other projects are closed, as upstream's. */
+async function openDoors(trx: Trx, project: string): Promise<void> {
+  const group = { project_id: project, security_group_id: await defaultGroup(trx, project), direction: 'ingress', ethertype: 'IPv4' };
+  await trx('security_group_rules').insert([
+    { ...group, id: newId(), protocol: 'tcp', port_range_min: 22, port_range_max: 22, description: 'ssh' },
+    { ...group, id: newId(), protocol: 'icmp', description: 'ping' },
+  ]);
 }
