@@ -12,3 +12,12 @@ export async function retryLeftovers(rt: Runtime, deps: ImageTaskDeps): Promise<
     } catch (error) { rt.log.warn({ err: error, store }, 'the bytes of a deleted image still cannot be removed'); }
   }
 }
+
+/** Parts of uploads that nobody went on with for a day. */
+export async function forgetOldParts(rt: Runtime, deps: ImageTaskDeps): Promise<void> {
+  const rows: { id: string }[] = await rt.db('images').where({ status: 'queued' }).whereRaw(`parts_at < now() - interval '1 day'`).limit(100).select('id');
+  for (const { id } of rows) {
+    await deps.stores.staging.uploads?.discard(plainCall('old parts'), id);
+    await rt.db('images').where({ id }).update({ parts_at: null });
+  }
+}

@@ -4,14 +4,14 @@ import { plans as list, type AnyPlan } from '@cumulet/tasks';
 import { openImageAccess } from './access.ts';
 import { cachePlan, cacheQueue, uncachePlan } from './caching/tasks.ts';
 import { openHashing } from './data/hashing.ts';
-import { deletePlan, uploadPlan, type ImageTaskDeps } from './images/tasks.ts';
+import { deletePlan, resumablePlan, uploadPlan, type ImageTaskDeps } from './images/tasks.ts';
 import { importPlan } from './imports/tasks.ts';
 import { taskImportPlan } from './tasks/tasks.ts';
 import { addLocationPlan, removeLocationPlan } from './locations/tasks.ts';
 import { openStores } from './stores.ts';
-import { retryLeftovers } from './leftovers.ts';
+import { forgetOldParts, retryLeftovers } from './leftovers.ts';
 
-export const plans: readonly AnyPlan[] = list(deletePlan, uploadPlan, removeLocationPlan, addLocationPlan, cachePlan, uncachePlan, importPlan, taskImportPlan);
+export const plans: readonly AnyPlan[] = list(deletePlan, uploadPlan, resumablePlan, removeLocationPlan, addLocationPlan, cachePlan, uncachePlan, importPlan, taskImportPlan);
 
 /** What the image service brings to a worker: deletion, imports and copies, cleaning after uploads whose API process died. */
 export async function openWork(rt: Runtime): Promise<Work> {
@@ -20,7 +20,7 @@ export async function openWork(rt: Runtime): Promise<Work> {
   const deps: ImageTaskDeps = { db: rt.db, settings: rt.settings, stores: await openStores(rt), hashing, access, runner: createRunner({ log: rt.log }), sealer: () => rt.sealer };
   return {
     plans, deps, queues: ['image', cacheQueue(rt.settings.host)],
-    periodic: [{ name: 'image leftovers', everySeconds: 300, run: () => retryLeftovers(rt, deps) }],
+    periodic: [{ name: 'image upload parts', everySeconds: 3600, run: () => forgetOldParts(rt, deps) }, { name: 'image leftovers', everySeconds: 300, run: () => retryLeftovers(rt, deps) }],
     close: async () => { await hashing.close(); await access.close(); },
   };
 }

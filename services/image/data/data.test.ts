@@ -179,3 +179,46 @@ describe('limits', () => {
     expect((await t.call('other', 'PUT', `/v2/images/${next}/file`, Buffer.alloc(1), octets)).status).toBe(204);
   });
 });
+
+describe('resumable uploads', () => {
+  const part = (id: string, offset: number, data: Buffer, last = false) => t.call('demo', 'PATCH', `/v2/images/${id}/file/upload`, data, { ...octets, 'upload-offset': String(offset), ...(last ? { 'upload-complete': '?1' } : {}) });
+  const offset = async (id: string) => Number((await t.call('demo', 'HEAD', `/v2/images/${id}/file/upload`)).headers['upload-offset']);
+  test('go on where they were', async () => {
+    const id = await t.image('demo');
+    const bytes = randomBytes(900_000);
+    expect(await offset(id)).toBe(0);
+    expect((await part(id, 0, bytes.subarray(0, 300_000))).headers['upload-offset']).toBe('300000');
+    expect(await show(id)).toMatchObject({ status: 'queued' });
+    expect(await part(id, 0, bytes)).toMatchObject({ status: 409, headers: { 'upload-offset': '300000' } });
+    const broken = request({ host: '127.0.0.1', port, method: 'PATCH', path: `/v2/images/${id}/file/upload`, headers: { 'x-auth-token': 'demo', ...octets, 'upload-offset': '300000', 'content-length': '600000' } });
+    broken.on('error', () => undefined);
+    broken.write(bytes.subarray(300_000, 500_000));
+    await until(async () => (await show(id)).status === 'uploading');
+    await new Promise(r => setTimeout(r, 100));
+    broken.destroy();
+    await until(async () => (await show(id)).status === 'queued');
+    const at = await offset(id);
+    expect(at).toBeGreaterThan(300_000);
+    expect((await part(id, at, bytes.subarray(at), true)).status).toBe(204);
+    expect(await show(id)).toMatchObject({ status: 'active', size: 900_000, os_hash_value: createHash('sha512').update(bytes).digest('hex') });
+    expect(existsSync(join(t.rt.settings.home, 'staging', '.parts', id))).toBe(false);
+  });
+  test('are forgotten when asked, and with the image', async () => {
+    const id = await t.image('demo');
+    await part(id, 0, Buffer.alloc(10));
+    expect((await t.call('demo', 'DELETE', `/v2/images/${id}/file/upload`)).status).toBe(204);
+    expect(await offset(id)).toBe(0);
+    await part(id, 0, Buffer.alloc(10));
+    await t.call('demo', 'DELETE', `/v2/images/${id}`);
+    await t.drain();
+    expect(existsSync(join(t.rt.settings.home, 'staging', '.parts', id))).toBe(false);
+    expect((await t.call('other', 'PATCH', `/v2/images/${id}/file/upload`, Buffer.alloc(1), { ...octets, 'upload-offset': '0' })).status).toBe(404);
+    expect((await t.call('demo', 'PATCH', `/v2/images/${await t.image('demo')}/file/upload`, Buffer.alloc(1), octets)).status).toBe(400);
+  });
+  test('dangerous content is refused at the end', async () => {
+    const id = await t.image('demo');
+    await part(id, 0, Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'));
+    expect((await part(id, 8, Buffer.alloc(100_000), true)).status).toBe(415);
+    expect(await show(id)).toMatchObject({ status: 'queued' });
+  });
+});

@@ -59,6 +59,11 @@ export const deletePlan = imagePlan('image.delete', z.object({ imageId: z.string
     await removeImage(trx, t.input.imageId);
   });
 
+/** Holds an image while a part of a resumable upload comes. When the API process died what came is kept, and the image is queued again. */
+export const resumablePlan = imagePlan('image.upload_part', z.object({ imageId: z.string() }))
+  .step('rest', async () => undefined)
+  .settles(async (trx, _how, t) => { await tryMove(trx, Image, t.input.imageId, { from: ['staging'], to: 'queued', heldBy: t.taskId }); });
+
 /**
  * Holds an image while the API process takes its bytes, into a store or the staging area. Its steps run only when that process died: then no byte
  * may stay and the image is queued again.
