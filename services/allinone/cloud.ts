@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { services, type ServiceName, type Settings } from '@cumulet/config';
-import { DriverError, plainCall } from '@cumulet/drivers';
+import { plainCall } from '@cumulet/drivers';
 import { chooseBackends, hostNetwork, simulated, type Backends } from './backends.ts';
 import { writeCredentials } from './credentials.ts';
 import { ensureDatabase, migrateDatabase } from './database.ts';
@@ -110,9 +110,10 @@ async function startLibvirt(o: CloudOptions, chosen: Backends): Promise<Backends
   try {
     await o.supervisor.start(libvirtPart(o));
   } catch (error) {
-    if (!(error instanceof DriverError)) throw error;
-    if (o.settings.hypervisor.driver === 'libvirt') throw new Refusal(`hypervisor.driver is libvirt: ${error.message}`);
-    return { hypervisor: 'fake', network: 'fake', note: simulated(error.message) };
+    if (o.supervisor.signal.aborted) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (o.settings.hypervisor.driver === 'libvirt') throw new Refusal(`hypervisor.driver is libvirt: ${reason}`);
+    return { hypervisor: 'fake', network: 'fake', note: simulated(reason) };
   }
   return { ...chosen, libvirtSocket: `${libvirtFolder(o.home)}/run/libvirt-sock` };
 }
