@@ -23,7 +23,7 @@ export function mountOperations(app: FastifyInstance, spec: ServiceSpec): void {
     const allow = [...methods.keys(), ...(methods.has('GET') && !methods.has('HEAD') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
     const others = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter(m => !methods.has(m as never));
     app.route({ method: 'OPTIONS', url, handler: (_req, reply) => reply.header('allow', allow).status(200).send() });
-    if (others.length > 0) app.route({ method: others, url, exposeHeadRoute: false, handler: async req => { await enter(spec, req, true); throw new MethodNotAllowed(undefined, { headers: { allow } }); } });
+    if (others.length > 0) app.route({ method: others, url, exposeHeadRoute: false, handler: async req => { await enter(spec, req, true); throw spec.unknownMethodIsUnknownPath ? unrouted(spec) : new MethodNotAllowed(undefined, { headers: { allow } }); } });
   }
 }
 
@@ -65,6 +65,7 @@ async function answer(spec: ServiceSpec, group: readonly Operation[], req: Fasti
   for (const value of Object.values(req.params as object)) if (!isPlain(String(value))) throw new NotFound();
   const inPath = projectInPath(req);
   if (inPath !== undefined && req.caller && req.caller.projectId !== inPath && !req.caller.roles.includes('admin')) throw new BadRequest('Malformed request url');
+  if (spec.unknownMethodIsUnknownPath && /[^/]\/(\?|$)/.test(req.originalUrl) && !spec.prefixes.includes((req.originalUrl.split('?')[0] ?? '').replace(/\/$/, ''))) throw unrouted(spec);
   const living = group.filter(op => spoken(op, dialect.version));
   if (living.length === 0) throw new NotFound();
   const body = await readBody(spec, living, req);
@@ -79,6 +80,8 @@ async function answer(spec: ServiceSpec, group: readonly Operation[], req: Fasti
   if (op.permit === 'object' && typeof op.policy === 'string' && !ctx.asked) throw new Error(`operation ${op.id} did not ask its policy rule`);
   return send(spec, op, dialect, req, reply, result instanceof Reply ? result : new Reply(op.status ?? (result === undefined ? 204 : 200), result));
 }
+/** What a path that no operation has is answered with. */
+const unrouted = (spec: ServiceSpec) => Object.assign(new Error(spec.dress.notRouted), { statusCode: 404, unrouted: true });
 const spoken = (op: Operation, version: Micro) => (op.since === undefined || compare(version, op.since) >= 0) && (op.until === undefined || compare(version, op.until) <= 0);
 
 async function readBody(spec: ServiceSpec, ops: readonly Operation[], req: FastifyRequest): Promise<unknown> {

@@ -23,7 +23,7 @@ export interface TestCloud {
 /** `one` and `two` by name; `settings` as CUMULET_ variables without that prefix would say it. */
 export async function testCloud(o: { backends?: readonly { name: string; totalGiB?: number; volumeBackendName?: string; maxOverSubscriptionRatio?: number }[]; scheduler?: object } = {}): Promise<TestCloud> {
   const backends = (o.backends ?? [{ name: 'one' }, { name: 'two' }]).map(b => ({ driver: 'fake' as const, ...b }));
-  const t = await testRuntime({ LOG: process.env['LOG'] ?? 'silent' });
+  const t = await testRuntime();
   const { volume } = t.rt.settings;
   Object.assign(volume, { backends: backends.map(b => ({ format: 'raw', reservedPercentage: 0, maxOverSubscriptionRatio: 20, totalGiB: 1_000, ...b })), scheduler: { ...volume.scheduler, ...o.scheduler } });
   const drivers = new Map<string, FakeBlockDriver>();

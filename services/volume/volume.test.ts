@@ -9,7 +9,7 @@ let app: FastifyInstance;
 let demo: ReturnType<typeof as>;
 let admin: ReturnType<typeof as>;
 beforeAll(async () => {
-  t = await testRuntime({ LOG: process.env['LOG'] ?? 'silent' });
+  t = await testRuntime();
   await bootstrap(t.rt);
   const work = await openWork(t.rt);
   t.serve(work);

@@ -16,13 +16,14 @@ import { migratePlan } from './migration/plans.ts';
 import { volumeRef } from './refs.ts';
 import { report, seen } from './scheduler/pools.ts';
 import { createSnapshotPlan, deleteSnapshotPlan, revertPlan } from './snapshots/plans.ts';
+import { takeSnapshotPlan } from './snapshots/still.ts';
 import { reimagePlan, uploadImagePlan } from './volumes/image_plans.ts';
 import { createPlan, deletePlan, extendPlan } from './volumes/plans.ts';
 import type { VolumeRow } from './volumes/store.ts';
 
 export const plans: readonly AnyPlan[] = list(
   createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan, uploadImagePlan, reimagePlan, migratePlan,
-  managePlan, unmanagePlan, manageSnapshotPlan, unmanageSnapshotPlan, listManageablePlan, createGroupSnapshotPlan, deleteGroupSnapshotPlan, deleteGroupPlan,
+  managePlan, unmanagePlan, manageSnapshotPlan, unmanageSnapshotPlan, listManageablePlan, createGroupSnapshotPlan, deleteGroupSnapshotPlan, deleteGroupPlan, takeSnapshotPlan,
 );
 
 type Backend = Settings['volume']['backends'][number];

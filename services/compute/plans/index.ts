@@ -1,4 +1,5 @@
 import type { AnyPlan } from '@cumulet/tasks';
+import { hostPlans } from '@cumulet/volume';
 import { consolePlans } from './console.ts';
 import { createPlans } from './create.ts';
 import { deletePlans } from './delete.ts';
@@ -11,4 +12,4 @@ import { resizePlans } from './resize.ts';
 import { snapshotPlans } from './snapshot.ts';
 import { volumePlans } from './volumes.ts';
 
-export const computePlans: readonly AnyPlan[] = [...createPlans, ...deletePlans, ...powerPlans, ...snapshotPlans, ...rescuePlans, ...rebuildPlans, ...resizePlans, ...movePlans, ...plugPlans, ...volumePlans, ...consolePlans];
+export const computePlans: readonly AnyPlan[] = [...createPlans, ...deletePlans, ...powerPlans, ...snapshotPlans, ...rescuePlans, ...rebuildPlans, ...resizePlans, ...movePlans, ...plugPlans, ...volumePlans, ...consolePlans, ...hostPlans];

@@ -9,7 +9,7 @@ import { attachmentNotFound, invalidVolume } from '../faults.ts';
 import { volumeAction } from '../volumes/actions.ts';
 import * as bodies from '../volumes/action_schemas.ts';
 import { held } from '../volumes/service.ts';
-import { Volume } from '../volumes/states.ts';
+import { isBusy, Volume } from '../volumes/states.ts';
 import { laneOfVolume, patch, queueOf } from '../volumes/store.ts';
 import { resultOf } from '../waiting.ts';
 import { initializePlan, publicConnection, terminatePlan } from './plans.ts';
@@ -126,6 +126,8 @@ const detach = (rt: Runtime, ctx: Context, id: string, attachmentId: string | un
   }
   const { attached_mode: _, ...rest } = volume.admin_metadata;
   await patch(trx, volume.id, { admin_metadata: rest });
-  await followAttachments(trx, volume.id);
+  const now = await followAttachments(trx, volume.id);
+  // The last detach makes a volume available whatever an administrator called it meanwhile.
+  if (row && now && !isBusy(now.status) && now.status !== 'available' && (await ofVolume(trx, volume.id)).length === 0) await move(trx, Volume, volume.id, { from: [now.status], to: 'available' });
   return new Reply(202);
 });

@@ -13,7 +13,7 @@ import { pools, type PoolState } from '../scheduler/pools.ts';
 import { typeByRef } from '../types/choose.ts';
 import { typeById, type TypeRow } from '../types/store.ts';
 import { volumeAction } from '../volumes/actions.ts';
-import { Migrate, MigrateCompletion, Retype } from '../volumes/action_schemas.ts';
+import { ExtendCompletion, Migrate, MigrateCompletion, Retype } from '../volumes/action_schemas.ts';
 import { held } from '../volumes/service.ts';
 import { Volume } from '../volumes/states.ts';
 import { hostParts, insert, laneOfVolume, patch, queueOf, type VolumeRow } from '../volumes/store.ts';
@@ -95,6 +95,14 @@ export const migrationActions = (rt: Runtime): Operation[] => [
       const volume = await held(trx, ctx as never, id);
       // Migrations here end in their own task; there is never one that waits for this call.
       throw invalidVolume(`Volume ${volume.id} is not waiting for the end of a migration.`);
+    }),
+  }),
+  volumeAction({
+    action: 'os-extend_volume_completion', summary: 'End an extension that compute makes', since: '3.71', policy: 'volume_extension:volume_admin_actions:extend_volume_completion', body: ExtendCompletion,
+    handler: (ctx, id) => transaction(rt.db, async trx => {
+      const volume = await held(trx, ctx as never, id);
+      // Extensions here end in their own task; there is never one that waits for this call.
+      throw invalidVolume(`Volume ${volume.id} is not waiting for the end of an extension.`);
     }),
   }),
   volumeAction({

@@ -27,6 +27,10 @@ export const routes = (rt: Runtime): Operation[] => {
     if (!row) throw new NotFound(`Service ${name} could not be found on host ${host}.`);
     return row as ServiceRow;
   };
+  /** Freeze, thaw and failover call a host that is not there a bad request. */
+  const backend = async (host: string | undefined, set: Record<string, unknown>): Promise<void> => {
+    if (!host || await rt.db('volume_services').where({ host, binary_name: 'cinder-volume' }).update(set) === 0) throw new BadRequest(`Service cinder-volume could not be found on host ${host ?? ''}.`);
+  };
   const put = <B extends z.ZodType>(action: string, policy: string, body: ReturnType<typeof shape<B>>, since: `${number}.${number}` | undefined, handler: Parameters<typeof operation<B>>[0]['handler']) => operation<B>({ id: `services.${action.replaceAll('-', '_')}`, summary: action, method: 'PUT', path: `/os-services/${action}`, policy, body, status: 200, ...(since ? { since } : {}), handler });
   const asked = (text: string | null | undefined, of: string): string => { const level = (text ?? '').toUpperCase(); if (!(levels as readonly string[]).includes(level)) throw new BadRequest(`Invalid input received: ${of} is none of ${levels.join(', ')}.`); return level; };
   const logs = (body: { binary?: string | null | undefined; server?: string | null | undefined }) => ['cinder-api', 'cinder-scheduler', 'cinder-volume'].filter(b => !body.binary || body.binary === '*' || body.binary === b);
@@ -51,10 +55,10 @@ export const routes = (rt: Runtime): Operation[] => {
       const r = await change(ctx.body.host, ctx.body.binary ?? ctx.body.service, { disabled: true, disabled_reason: reason });
       return { host: r.host, service: r.binary_name, binary: r.binary_name, status: 'disabled', disabled_reason: reason };
     }),
-    put('freeze', 'volume:freeze_host', Update, undefined, async ctx => { await change(ctx.body.host, 'cinder-volume', { frozen: true, disabled: true, disabled_reason: 'frozen' }); return new Reply(202); }),
-    put('thaw', 'volume:thaw_host', Update, undefined, async ctx => { await change(ctx.body.host, 'cinder-volume', { frozen: false, disabled: false, disabled_reason: null }); return new Reply(202); }),
+    put('freeze', 'volume:freeze_host', Update, undefined, async ctx => { await backend(ctx.body.host, { frozen: true, disabled: true, disabled_reason: 'frozen' }); return new Reply(202); }),
+    put('thaw', 'volume:thaw_host', Update, undefined, async ctx => { await backend(ctx.body.host, { frozen: false, disabled: false, disabled_reason: null }); return new Reply(202); }),
     ...(['failover_host', 'failover'] as const).map(action => put(action, 'volume:failover_host', Update, action === 'failover' ? '3.26' : undefined, async ctx => {
-      await change(ctx.body.host, 'cinder-volume', {});
+      await backend(ctx.body.host, { seen_at: rt.db.ref('seen_at') });
       throw new NotImplemented('No backend here replicates, so there is nothing to fail over to.');
     })),
     put('set-log', 'volume_extension:services:update', LogBody, '3.32', async ctx => {

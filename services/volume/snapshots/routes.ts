@@ -32,7 +32,7 @@ export const routes = (rt: Runtime): Operation[] => [
       const { snapshot } = ctx.body;
       // From 3.66 on the flag has no meaning left; upstream takes a true one all the same.
       if (ctx.dialect.has('snapshots in use') && snapshot.force === false) throw invalidInput("Since microversion 3.66 the 'force' option is invalid for this request. For backward compatibility, however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored.");
-      return { snapshot: base(await create(rt, ctx as never, snapshot.volume_id, { name: snapshot.name ?? snapshot.display_name, description: snapshot.description ?? snapshot.display_description, metadata: snapshot.metadata, force: snapshot.force ?? false })) };
+      return { snapshot: base(await create(rt, ctx as never, snapshot.volume_id ?? 'None', { name: snapshot.name ?? snapshot.display_name, description: snapshot.description ?? snapshot.display_description, metadata: snapshot.metadata, force: snapshot.force ?? false })) };
     },
   }),
   operation({

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { bool, description, nullableMetadata, nullableName, uuidText } from '../shapes.ts';
 
 export const SnapshotCreate = shape('SnapshotCreate', z.looseObject({
-  snapshot: z.looseObject({ volume_id: uuidText, name: nullableName, display_name: nullableName, description, display_description: description, metadata: nullableMetadata, force: bool.nullish() }),
+  snapshot: z.looseObject({ volume_id: uuidText.nullable(), name: nullableName, display_name: nullableName, description, display_description: description, metadata: nullableMetadata, force: bool.nullish() }),
 }));
 export const SnapshotUpdate = shape('SnapshotUpdate', z.looseObject({ snapshot: z.object({ name: nullableName, display_name: nullableName, description, display_description: description }) }));
 export const SnapshotReply = shape('Snapshot', z.unknown());

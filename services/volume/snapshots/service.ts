@@ -4,6 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, isUuid, newId } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { by, found } from '../asking.ts';
+import { ofVolume } from '../attachments/store.ts';
 import { conflict, invalidInput, invalidSnapshot, invalidVolume, snapshotNotFound } from '../faults.ts';
 import type { By } from '../for_compute.ts';
 import { paged, readPage, type Page, type Query } from '../listing.ts';
@@ -15,6 +16,7 @@ import { held } from '../volumes/service.ts';
 import { shownStatus, Volume } from '../volumes/states.ts';
 import { laneOfVolume, queueOf, type VolumeRow } from '../volumes/store.ts';
 import { createSnapshotPlan, deleteSnapshotPlan, revertPlan } from './plans.ts';
+import { stillSnapshotPlan } from './still.ts';
 import { atRest, resettable, Snapshot, snapshotById, type SnapshotRow, type SnapshotStatus } from './store.ts';
 
 const columns = { id: 'id', name: 'name', status: 'status', created_at: 'created_at', updated_at: 'updated_at', volume_id: 'volume_id', size: 'size', volume_size: 'size', description: 'description', project_id: 'project_id', user_id: 'user_id' };
@@ -57,10 +59,19 @@ function narrow(ctx: Context, q: Knex.QueryBuilder, filters: Readonly<Record<str
 }
 
 export interface NewSnapshot { readonly by: By & { readonly projectId: string }; readonly name?: string | null | undefined; readonly description?: string | null | undefined; readonly metadata?: Record<string, string> | null | undefined; readonly groupSnapshotId?: string; readonly task?: string }
+/** On the backend; or, for a volume that one server of compute's writes to, on that server's host. */
+async function enqueueSnapshot(rt: Pick<Runtime, 'tasks'>, trx: Knex.Transaction, volume: VolumeRow, id: string, by: By): Promise<string> {
+  const attached = volume.status === 'in-use' ? await ofVolume(trx, volume.id) : [];
+  const [one] = attached;
+  if (attached.length === 1 && one?.by_compute && one.server_id !== null && one.attached_host !== null && volume.host !== null) {
+    return rt.tasks.enqueue(trx, stillSnapshotPlan, { snapshotId: id, volumeId: volume.id, backend: volume.host, serverId: one.server_id }, { queue: `host/${one.attached_host}`, lane: `still/${one.server_id}`, resource: { type: 'snapshot', id }, by });
+  }
+  return rt.tasks.enqueue(trx, createSnapshotPlan, { snapshotId: id }, { queue: queueOf(volume.host), lane: laneOfVolume(volume.id), resource: { type: 'snapshot', id }, by });
+}
 /** The row, its task and its quota. The volume is locked by the caller. */
 export async function insertSnapshot(rt: Pick<Runtime, 'tasks'>, trx: Knex.Transaction, volume: VolumeRow, o: NewSnapshot): Promise<string> {
   const id = newId();
-  const task = o.task ?? await rt.tasks.enqueue(trx, createSnapshotPlan, { snapshotId: id }, { queue: queueOf(volume.host), lane: laneOfVolume(volume.id), resource: { type: 'snapshot', id }, by: o.by });
+  const task = o.task ?? await enqueueSnapshot(rt, trx, volume, id, o.by);
   await trx('volume_snapshots').insert({
     id, volume_id: volume.id, project_id: volume.project_id, user_id: o.by.userId ?? null, name: o.name ?? null, description: o.description ?? null, status: 'creating', task_id: task, size: volume.size, type_id: volume.type_id,
     metadata: JSON.stringify(o.metadata ?? {}), group_snapshot_id: o.groupSnapshotId ?? null, consumes_quota: volume.consumes_quota,

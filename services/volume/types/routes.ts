@@ -89,7 +89,7 @@ export const routes = (rt: Runtime): Operation[] => [
       if (t.name !== undefined && t.name !== null && t.name.trim() === '') throw new BadRequest('Volume type name can not be empty.');
       const row = await typeOf(rt, ctx as never);
       const [next] = await rt.db('volume_types').where({ id: row.id }).update({ ...(t.name ? { name: t.name.trim() } : {}), ...(t.description === undefined ? {} : { description: t.description }), ...(t.is_public === undefined ? {} : { is_public: t.is_public }), updated_at: rt.db.fn.now() }).returning('*').catch(taken(t.name ?? ''));
-      return { volume_type: view(ctx, next as TypeRow, true, { qos: false }) };
+      return { volume_type: view(ctx, next as TypeRow, false, { qos: false }) };
     },
   }),
   operation({

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { bool, metadata, sizeGiB } from '../shapes.ts';
 
 const act = <N extends string, S extends z.ZodType>(name: N, inner: S) => shape(name, z.looseObject({ [name]: inner } as Record<N, S>));
-const anything = z.unknown();
 export const connector = z.looseObject({ host: z.string().max(255).optional() });
 
 export const Extend = act('os-extend', z.strictObject({ new_size: sizeGiB }));
@@ -12,7 +11,6 @@ export const SetBootable = act('os-set_bootable', z.strictObject({ bootable: boo
 export const ReadonlyFlag = act('os-update_readonly_flag', z.strictObject({ readonly: bool }));
 export const SetImageMetadata = act('os-set_image_metadata', z.strictObject({ metadata }));
 export const UnsetImageMetadata = act('os-unset_image_metadata', z.strictObject({ key: z.string().min(1).max(255) }));
-export const Nothing = anything;
 export const Attach = act('os-attach', z.strictObject({ instance_uuid: z.string().nullish(), mountpoint: z.string().max(255), host_name: z.string().max(255).nullish(), mode: z.enum(['rw', 'ro']).nullish() }));
 export const Detach = act('os-detach', z.strictObject({ attachment_id: z.string().nullish() }).nullish());
 export const ForceDetach = act('os-force_detach', z.strictObject({ attachment_id: z.string().nullish(), connector: connector.nullish() }));

@@ -41,7 +41,8 @@ export function applyFilters(ctx: Pick<Context, 'allows' | 'dialect'>, query: Kn
         break;
       }
       case 'bootable': case 'multiattach': case 'consumes_quota': {
-        const flag = name === 'bootable' && !ctx.dialect.has('bootable filter has values') ? true : parseBool(value);
+        // Below 3.2 a value that is no boolean counted as true.
+        const flag = parseBool(value) ?? (name === 'bootable' && !ctx.dialect.has('bootable filter has values') ? true : undefined);
         if (flag === undefined) throw invalidInput(`${name}=${value}`);
         query.where(`volumes.${name}`, flag);
         break;

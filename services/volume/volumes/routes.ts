@@ -6,13 +6,12 @@ import { boundTo, by } from '../asking.ts';
 import { anyQuery, nextLink } from '../listing.ts';
 import { strictBool } from '../shapes.ts';
 import { create } from './create.ts';
-import { Summary, SummaryReply, VolumeCreate, VolumeList, VolumeOne, VolumeUpdate } from './schemas.ts';
+import { SummaryReply, VolumeCreate, VolumeList, VolumeOne, VolumeUpdate } from './schemas.ts';
 import { deleteVolume, list, show, update } from './service.ts';
 import { detailById, type VolumeDetail } from './store.ts';
 import { summary } from './summary.ts';
 import { brief, created, detail } from './view.ts';
 
-export { Summary };
 const ListQuery = shape('VolumeListQuery', anyQuery);
 const DeleteQuery = shape('VolumeDeleteQuery', z.looseObject({ cascade: z.unknown().optional(), force: z.unknown().optional() }));
 const removedMultiattach = 'multiattach parameter has been removed. The default behavior is to use multiattach enabled volume types. Contact your administrator to create a multiattach enabled volume type and use it to create multiattach volumes.';

@@ -21,7 +21,7 @@ export const VolumeUpdate = shape('VolumeUpdate', z.strictObject({
 export const VolumeReply = shape('Volume', z.unknown());
 export const VolumeOne = shape('VolumeReply', z.unknown(), { volume: VolumeReply });
 export const VolumeList = shape('VolumeList', z.unknown(), { volumes: VolumeReply });
-export const Summary = shape('Summary', z.unknown());
+const Summary = shape('Summary', z.unknown());
 export const SummaryReply = shape('SummaryReply', z.unknown(), { 'volume-summary': Summary });
 
 export const Metadata = shape('Metadata', z.strictObject({ metadata }));

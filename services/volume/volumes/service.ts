@@ -1,9 +1,9 @@
-import { move, transaction, type Trx } from '@cumulet/db';
+import { move, transaction } from '@cumulet/db';
 import type { Context } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest } from '@cumulet/wire';
 import type { Knex } from 'knex';
-import { boundTo, by, found } from '../asking.ts';
+import { by, found } from '../asking.ts';
 import { conflict, invalidInput, invalidVolume, volumeNotFound } from '../faults.ts';
 import { paged, readPage, type Page, type Query } from '../listing.ts';
 import { enforce, enforceVolumeSize } from '../quotas/limits.ts';
@@ -119,5 +119,3 @@ export const changeMap = (rt: Runtime, ctx: Context, id: string, key: 'metadata'
   await patch(trx, row.id, { [key]: next });
   return next;
 });
-export const bound = (ctx: Context): string | undefined => boundTo(ctx);
-export type { Trx };
