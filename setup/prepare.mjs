@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { download, install, missingPackages, privilege, tidy } from './apt.mjs';
 import { cacheFolder, guestPackages } from './cache.mjs';
 import { installNpmPackages, npmPackagesAreCurrent } from './npm.mjs';
+import { onceForThisMachine } from './once.mjs';
 import { guest, noGuestImage, run, test } from './packages.mjs';
 import { listenForTheEnd, say, StepFailed } from './steps.mjs';
 
@@ -73,6 +74,7 @@ try {
   if (!npmPackagesAreCurrent(root)) await installNpmPackages(root, log);
   const debian = await debianPackages(purpose === 'test' ? [...run, ...test] : run);
   if (debian && !noGuestImage(env)) await guestImageParts();
+  await onceForThisMachine(root, cacheFolder(env), log, env);
 } catch (error) {
   if (!(error instanceof StepFailed)) throw error;
   say(`${error.message}${existsSync(log) ? ` (all output: ${log})` : ''}`);

@@ -7,6 +7,7 @@ import { writeCredentials } from './credentials.ts';
 import { ensureDatabase, migrateDatabase } from './database.ts';
 import { download } from './download.ts';
 import { guestImage } from './guest-image/build.ts';
+import { knownKvm } from './kvm.ts';
 import { embeddedPostgresUrl, embeddedRedisUrl, libvirtFolder, libvirtPart, postgresPart, redisPart, servicePart, type Tools } from './parts.ts';
 import { keepPasswords, writePrivate } from './passwords.ts';
 import { Refusal } from './refusal.ts';
@@ -48,7 +49,7 @@ export async function startCloud(o: CloudOptions): Promise<Summary> {
     const settings: Settings = {
       ...o.settings, databaseUrl, redisUrl, passwords,
       publicHost: o.settings.publicHost ?? reachableHost(o.settings.bind),
-      hypervisor: { ...o.settings.hypervisor, driver: backends.hypervisor, ...(backends.libvirtSocket && { libvirtSocket: backends.libvirtSocket }) },
+      hypervisor: { ...o.settings.hypervisor, driver: backends.hypervisor, virtType: virtType(o), ...(backends.libvirtSocket && { libvirtSocket: backends.libvirtSocket }) },
       network: { ...o.settings.network, driver: backends.network },
       demo: { ...o.settings.demo, ...(image && { image }) },
     };
@@ -153,6 +154,12 @@ async function all<T extends readonly Promise<unknown>[]>(work: readonly [...T])
   const results = await Promise.allSettled(work);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
   return results.map((r) => (r as PromiseFulfilledResult<unknown>).value) as { -readonly [I in keyof T]: Awaited<T[I]> };
+}
+
+/** `auto` stays when nobody has tried yet; then the worker does. */
+function virtType({ settings, cache }: CloudOptions): Settings['hypervisor']['virtType'] {
+  const known = settings.hypervisor.virtType === 'auto' ? knownKvm(cache) : undefined;
+  return known ? (known.usable ? 'kvm' : 'qemu') : settings.hypervisor.virtType;
 }
 
 /** What to write in URLs for an address that services listen on. */

@@ -64,7 +64,7 @@ function print({ settings, backends }: Summary, home: string): void {
   const rows: [string, string][] = [
     ...serviceNames.map((name): [string, string] => [name, endpoint(settings, name)]),
     ['OpenAPI', `${endpoint(settings, 'identity')}/docs (each service has its own)`],
-    ['servers', backends.hypervisor === 'libvirt' ? `libvirt, ${backends.libvirtSocket}` : 'simulated'],
+    ['servers', backends.hypervisor === 'libvirt' ? `libvirt${{ kvm: ' with KVM', qemu: ' without KVM', auto: '' }[settings.hypervisor.virtType]}, ${backends.libvirtSocket}` : 'simulated'],
     ['as demo', `. ${home}/openrc-demo && openstack server list`],
     ['as admin', `. ${home}/openrc`],
     ['or', `export OS_CLIENT_CONFIG_FILE=${home}/clouds.yaml OS_CLOUD=cumulet (or cumulet-admin)`],

@@ -99,11 +99,12 @@ export function libvirtPart({ home, runner, reports, cache }: Tools): Part {
 }
 
 /** What emulators can do is found out in seconds, is the same for every state folder, and libvirt checks whether it still holds. */
+export const sharedCapabilities = (cache: string): string => `${cache}/libvirt`;
+
 function shareCapabilities(home: Home, cache: string): void {
-  const shared = `${cache}/libvirt`;
-  mkdirSync(shared, { recursive: true });
+  mkdirSync(sharedCapabilities(cache), { recursive: true });
   mkdirSync(libvirtFolder(home), { recursive: true, mode: 0o700 });
-  if (!existsSync(`${libvirtFolder(home)}/cache`)) symlinkSync(shared, `${libvirtFolder(home)}/cache`);
+  if (!existsSync(`${libvirtFolder(home)}/cache`)) symlinkSync(sharedCapabilities(cache), `${libvirtFolder(home)}/cache`);
 }
 
 /** One of our own processes. It has said `readyWord` in its log when it is ready. */
