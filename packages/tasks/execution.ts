@@ -31,6 +31,7 @@ export class Execution {
   #over = new AbortController();       // lost lease or shutdown: ends undo steps too
   #progress: { done: number; total: number } | undefined;
   #step: Step | undefined;
+  #beating = false;
   constructor(options: RunnerOptions, row: TaskRow, plan: AnyPlan, deps: unknown) {
     this.#o = options;
     this.#row = row;
@@ -178,10 +179,13 @@ export class Execution {
     this.#row = row;
   }
   async #beat(): Promise<void> {
+    // While the database is slow, beats must not pile up: each would hold a connection that the others wait for.
+    if (this.#beating) return;
+    this.#beating = true;
     try {
       await this.#save({});
       if (this.#row.cancel_requested) this.stop(new Cancelled());
-    } catch (error) { if (!(error instanceof LostLease)) this.#o.log.warn({ err: error, task: this.#row.id }, 'heartbeat failed'); }
+    } catch (error) { if (!(error instanceof LostLease)) this.#o.log.warn({ err: error, task: this.#row.id }, 'heartbeat failed'); } finally { this.#beating = false; }
   }
   async #flush(): Promise<void> { if (this.#progress) await this.#beat(); }
 

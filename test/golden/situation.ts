@@ -1,0 +1,49 @@
+import type { TestCloud } from '../../services/compute/testing/cloud.ts';
+import { as, callers } from '../harness/service.ts';
+
+/** Ids that stand for the recorded ones, by what a path calls their kind, and by the state of the server that the recording shows. */
+export interface Situation {
+  readonly servers: Readonly<Record<string, string>>;
+  readonly others: Readonly<Record<string, string>>;
+  readonly project: string;
+}
+
+/** What the recordings look at: servers in every state, one with a volume, a key, tags and metadata. */
+export async function situation(c: TestCloud): Promise<Situation> {
+  const project = callers.admin.projectId as string;
+  const nova = c.call('admin');
+  const cinder = as(c.volumes, 'admin', 'volume');
+  const must = async (answer: Promise<{ status: number; body: any }>): Promise<any> => {   // oxlint-disable-line no-explicit-any
+    const { status, body } = await answer;
+    if (status >= 400) throw new Error(`${status} ${JSON.stringify(body)}`);
+    return body;
+  };
+  const volume = (body: object) => must(cinder('POST', `/v3/${project}/volumes`, { volume: body }));
+  const settled = async <T>(made: Promise<T>): Promise<T> => { const it = await made; await c.t.drain(); return it; };
+
+  await must(nova('POST', '/v2.1/os-keypairs', { keypair: { name: 'gk' } }, '2.10'));
+  await must(nova('POST', '/v2.1/os-server-groups', { server_group: { name: 'gsg', policy: 'anti-affinity' } }, '2.64'));
+  await must(nova('POST', '/v2.1/flavors', { flavor: { id: 'g1', name: 'g1', ram: 64, vcpus: 1, disk: 1 } }, '2.61'));
+  await must(nova('POST', '/v2.1/flavors/g1/os-extra_specs', { extra_specs: { q: '1' } }, '2.61'));
+  await must(nova('POST', '/v2.1/os-aggregates', { aggregate: { name: 'gagg', availability_zone: null } }));
+
+  const states: [string, object | undefined][] = [['ACTIVE', undefined], ['SHUTOFF', { 'os-stop': null }], ['PAUSED', { pause: null }], ['RESCUE', { rescue: null }], ['SHELVED_OFFLOADED', { shelve: null }], ['ERROR', { 'os-resetState': { state: 'error' } }], ['LOCKED', { lock: { locked_reason: 'gold' } }]];
+  const servers: Record<string, string> = {};
+  for (const [state, action] of states) {
+    servers[state] = await c.server({ who: 'admin', name: state === 'ACTIVE' ? 'gsrv' : `gsrv-${state}`, key_name: 'gk', metadata: { z: '1' } });
+    if (action) await settled(must(nova('POST', `/v2.1/servers/${servers[state]}/action`, action, '2.73')));
+  }
+  for (const name of ['gone-1', 'gone-2']) {
+    const gone = await c.server({ who: 'admin', name });
+    await settled(must(nova('DELETE', `/v2.1/servers/${gone}`)));
+  }
+  const active = servers['ACTIVE'] as string;
+  await must(nova('PUT', `/v2.1/servers/${active}/tags`, { tags: ['a', 'b'] }, '2.26'));
+  const attached = (await settled(volume({ size: 1, name: 'gattached' }))).volume.id as string;
+  await settled(c.asking(must(nova('POST', `/v2.1/servers/${active}/os-volume_attachments`, { volumeAttachment: { volumeId: attached } }, '2.89'))));
+  const failed = await c.t.rt.db('tasks').where({ state: 'failed' }).select('plan', 'error');
+  if (failed.length > 0) throw new Error(`the situation failed: ${JSON.stringify(failed)}`);
+  const actions = (await must(nova('GET', `/v2.1/servers/${active}/os-instance-actions`))).instanceActions as { request_id: string }[];
+
+  return { servers, project, others: { 'os-volume_attachments': attached, 'os-instance-actions': actions[0]?.request_id ?? '' } };
+}
