@@ -27,9 +27,12 @@ import { routes as zones } from './hosts/zones.ts';
 import { routes as keypairs } from './keypairs/routes.ts';
 import { routes as migrations } from './migrations/routes.ts';
 import { neighbours } from './neighbours.ts';
+import { routes as floatingIps } from './proxies/floating_ips.ts';
 import { routes as gone } from './proxies/gone.ts';
 import { routes as imageProxy } from './proxies/images.ts';
 import { routes as networkProxy } from './proxies/networks.ts';
+import { routes as securityGroups } from './proxies/security_groups.ts';
+import { routes as volumeProxy } from './proxies/volumes.ts';
 import { routes as limits } from './quotas/absolute.ts';
 import { routes as quotas } from './quotas/routes.ts';
 import { routes as servers } from './servers/routes.ts';
@@ -47,7 +50,7 @@ export function makeApp(rt: Runtime): Promise<FastifyInstance> {
       ...volumes(c), ...interfaces(c), ...metadata(c), ...tags(c), ...history(c), ...more(c), ...migrations(c),
       ...flavors(rt), ...keypairs(rt), ...groups(c), ...aggregates(c), ...quotas(c), ...limits(c),
       ...zones(c), ...services(c), ...hypervisors(c), ...usage(c), ...events(c), ...extensions(),
-      ...networkProxy(c), ...imageProxy(c), ...gone(c),
+      ...networkProxy(c), ...floatingIps(c), ...securityGroups(c), ...imageProxy(c), ...volumeProxy(c), ...gone(c),
     ],
   });
 }

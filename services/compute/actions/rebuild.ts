@@ -63,7 +63,8 @@ export const routes = (c: Compute): Operation[] => {
           prepare: async (trx, row) => ({ input: { serverId: row.id, stopped: row.vm_state === 'stopped' }, reply: row.id, set: await rebuilt(c, ctx as never, trx, row, b) }),
         }) as unknown as string;
         const row = await findFull(c.rt.db, id);
-        return new Reply(202, { server: { ...await viewOf(c, ctx, row), adminPass: password, ...(ctx.dialect.has('user data after rebuild') ? { user_data: row.user_data } : {}) } }, { location: `${ctx.baseUrl}/v2.1/servers/${id}` });
+        const { 'OS-EXT-SRV-ATTR:user_data': _, ...shown } = await viewOf(c, ctx, row);
+        return new Reply(202, { server: { ...shown, adminPass: password, ...(ctx.dialect.has('user data after rebuild') ? { user_data: row.user_data } : {}) } }, { location: `${ctx.baseUrl}/v2.1/servers/${id}` });
       },
     }),
     operation({

@@ -25,7 +25,7 @@ export const routes = (c: Compute): Operation[] => {
   const rule = (verb: string) => `os_compute_api:os-aggregates:${verb}`;
   const find = async (ctx: Pick<Context, 'params'>, trx: Trx = db): Promise<Row> => {
     const id = ctx.params['id'] ?? '';
-    if (!/^\d{1,9}$/.test(id)) throw new BadRequest('Invalid input received: id must be an integer');
+    if (!/^-?\d{1,9}$/.test(id)) throw new BadRequest('Invalid input received: id must be an integer');
     const row: Row | undefined = await trx('aggregates').where({ num: Number(id) }).first();
     if (!row) throw new NotFound(`Aggregate ${id} could not be found.`);
     return row;

@@ -1,4 +1,4 @@
-import { duplicateOf, transaction } from '@cumulet/db';
+import { duplicateOf } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, NotFound, newId, parseBool, parseSort } from '@cumulet/wire';
@@ -52,13 +52,11 @@ export const routes = (rt: Runtime): Operation[] => {
         const f = ctx.body.flavor;
         const id = f.id === null || f.id === undefined || f.id === 'auto' ? newId() : String(f.id);
         try {
-          return await transaction(db, async trx => {
-            const [row] = await trx('flavors').insert({
-              id, name: f.name, memory_mb: f.ram, vcpus: f.vcpus, root_gb: f.disk, ephemeral_gb: f['OS-FLV-EXT-DATA:ephemeral'] ?? 0, swap_mb: f.swap ?? 0, rxtx_factor: f.rxtx_factor ?? 1, is_public: f['os-flavor-access:is_public'] ?? true, description: f.description ?? null,
-            }).returning('*');
-            if (!row.is_public && ctx.caller.projectId !== undefined) await trx('flavor_projects').insert({ flavor_id: id, project_id: ctx.caller.projectId });
-            return { flavor: view(ctx, row) };
-          });
+          // The project that makes a private flavor gets no access by that, as upstream has it (LP 1209101).
+          const [row] = await db('flavors').insert({
+            id, name: f.name, memory_mb: f.ram, vcpus: f.vcpus, root_gb: f.disk, ephemeral_gb: f['OS-FLV-EXT-DATA:ephemeral'] ?? 0, swap_mb: f.swap ?? 0, rxtx_factor: f.rxtx_factor ?? 1, is_public: f['os-flavor-access:is_public'] ?? true, description: f.description ?? null,
+          }).returning('*');
+          return { flavor: view(ctx, row) };
         } catch (error) {
           if (duplicateOf(error) === 'flavors_pkey') throw new Conflict(`Flavor with ID ${id} already exists.`);
           if (duplicateOf(error) !== undefined) throw new Conflict(`Flavor with name ${f.name} already exists.`);

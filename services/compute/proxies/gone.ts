@@ -1,7 +1,10 @@
 import { operation, type Method, type Operation } from '@cumulet/http';
-import { Gone, NotFound, NotImplemented } from '@cumulet/wire';
+import { Gone, NotFound, NotImplemented, shape } from '@cumulet/wire';
+import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 
+const words = (of: [string, ...string[]]) => z.string().transform(t => t.toLowerCase()).pipe(z.enum(of)).optional();
+const Update = shape('HostUpdate', z.strictObject({ status: words(['enable', 'disable']), maintenance_mode: words(['enable', 'disable']) }).refine(b => Object.keys(b).length > 0, { message: '{} does not have enough properties' }));
 const anyone = { anyone: 'upstream answers everyone so' };
 /** What upstream removed but still answers: 410, whatever the caller asks. */
 const removed: readonly (readonly [string, readonly Method[]])[] = [
@@ -24,7 +27,7 @@ export const routes = (c: Compute): Operation[] => [
       const zone = new URLSearchParams(ctx.search).get('zone');
       const rows = await c.rt.db('compute_hosts').where({ deleted: false }).orderBy('num').select('host') as { host: string }[];
       const all = [...rows.map(r => ({ host_name: r.host, service: 'compute', zone: 'nova' })), ...['conductor', 'scheduler'].map(service => ({ host_name: c.rt.settings.host, service, zone: 'internal' }))];
-      return { hosts: all.filter(h => zone === null || h.zone === zone) };
+      return { hosts: all.filter(h => !zone || h.zone === zone) };
     },
   }),
   operation({
@@ -39,6 +42,15 @@ export const routes = (c: Compute): Operation[] => [
       return { host: [line('(total)', { cpu: row.vcpus, memory_mb: row.memory_mb, disk_gb: row.disk_gb }), line('(used_now)', used), line('(used_max)', used), ...projects.map(p => line(p.project_id, p as never))] };
     },
   }),
-  operation({ id: 'hosts.update', summary: 'Maintenance of a host', method: 'PUT', path: '/os-hosts/:host_name', until: '2.42', policy: 'os_compute_api:os-hosts:update', handler: () => { throw new NotImplemented('Virt driver does not implement host disabled status.'); } }),
-  ...(['reboot', 'shutdown', 'startup'] as const).map(verb => operation({ id: `hosts.${verb}`, summary: `${verb} a host`, method: 'GET', path: `/os-hosts/:host_name/${verb}`, until: '2.42', policy: `os_compute_api:os-hosts:${verb === 'startup' ? 'start' : verb}`, handler: () => { throw new NotImplemented(`Virt driver does not implement host ${verb}.`); } })),
+  operation({
+    id: 'hosts.update', summary: 'Maintenance of a host', method: 'PUT', path: '/os-hosts/:host_name', until: '2.42', policy: 'os_compute_api:os-hosts:update', body: Update,
+    handler: async ctx => { await known(c, ctx.params['host_name'] ?? ''); throw new NotImplemented('Virt driver does not implement host disabled status.'); },
+  }),
+  ...(['reboot', 'shutdown', 'startup'] as const).map(verb => operation({
+    id: `hosts.${verb}`, summary: `${verb} a host`, method: 'GET', path: `/os-hosts/:host_name/${verb}`, until: '2.42', policy: `os_compute_api:os-hosts:${verb === 'startup' ? 'start' : verb}`,
+    handler: async ctx => { await known(c, ctx.params['host_name'] ?? ''); throw new NotImplemented(`Virt driver does not implement host ${verb}.`); },
+  })),
 ];
+async function known(c: Compute, host: string): Promise<void> {
+  if (!await c.rt.db('compute_hosts').where({ host, deleted: false }).first('host')) throw new NotFound(`Compute host ${host} could not be found.`);
+}

@@ -1,0 +1,61 @@
+import { brokenReference, duplicateOf } from '@cumulet/db';
+import type { Tasks } from '@cumulet/tasks';
+import { Conflict, newId, NotFound } from '@cumulet/wire';
+import type { Knex } from 'knex';
+import { associate, insertFloatingIp } from '../floating_ips/service.ts';
+import { checkQuota } from '../quotas/quota.ts';
+import { defaultGroup, groupInUse, insertGroup, type RuleCreate } from '../security_groups/groups.ts';
+import { checkedRule } from '../security_groups/rules.ts';
+import { applyRouter, applySecurity } from '../wiring/enqueue.ts';
+
+/**
+ * Security groups and floating IPs for compute's older names of them, in the caller's transaction. Whose a group or an address is, the caller has
+ * looked up; the rules about names, protocols, quotas and use are the network service's own.
+ */
+export const groupsForCompute = ({ tasks }: { tasks: Tasks }) => ({
+  async create(trx: Knex.Transaction, project: string, b: { name: string; description: string }): Promise<string> {
+    await defaultGroup(trx, project);
+    if (b.name === 'default') throw new Conflict('Default security group already exists.');
+    const id = await insertGroup(trx, project, b);
+    await checkQuota(trx, project, ['security_group', 'security_group_rule']);
+    return id;
+  },
+  async update(trx: Knex.Transaction, id: string, b: { name: string; description: string }): Promise<void> {
+    await trx('security_groups').where({ id }).update({ name: b.name, description: b.description, updated_at: trx.fn.now(), revision_number: trx.raw('revision_number + 1') });
+  },
+  async remove(trx: Knex.Transaction, id: string): Promise<void> {
+    await applySecurity(tasks, trx, [id]);
+    try { await trx('security_groups').where({ id }).delete(); } catch (error) { throw brokenReference(error) === undefined ? error : groupInUse(id); }
+  },
+  async addRule(trx: Knex.Transaction, project: string, b: Pick<RuleCreate, 'security_group_id' | 'protocol' | 'port_range_min' | 'port_range_max' | 'remote_ip_prefix' | 'remote_group_id'>): Promise<string> {
+    const columns = await checkedRule(trx, { ...b, direction: 'ingress' }, async remote => await trx('security_groups').where({ id: remote, project_id: project }).first('id') !== undefined);
+    const id = newId();
+    try { await trx('security_group_rules').insert({ id, project_id: project, security_group_id: b.security_group_id, ...columns }); } catch (error) { throw duplicateOf(error) === undefined ? error : new Conflict('This rule already exists in the group.'); }
+    await checkQuota(trx, project, ['security_group_rule']);
+    await applySecurity(tasks, trx, [b.security_group_id]);
+    return id;
+  },
+  async removeRule(trx: Knex.Transaction, rule: { id: string; security_group_id: string }): Promise<void> {
+    await trx('security_group_rules').where({ id: rule.id }).delete();
+    await applySecurity(tasks, trx, [rule.security_group_id]);
+  },
+
+  /** `pool`: name or id of an external network; without one the default. */
+  async allocate(trx: Knex.Transaction, project: string, pool: string | undefined): Promise<string> {
+    const network: { id: string } | undefined = await trx('networks').where({ external: true }).where(q => { if (pool !== undefined) q.whereRaw('(name = ? or id::text = ?)', [pool, pool]); }).orderBy('is_default', 'desc').first('id');
+    if (!network) throw new NotFound('Floating IP pool not found.');
+    return insertFloatingIp(trx, project, { floating_network_id: network.id });
+  },
+  async point(trx: Knex.Transaction, fipId: string, to: { portId: string; fixedIp?: string | undefined } | null): Promise<void> {
+    const fip = await trx('floating_ips').where({ id: fipId }).first('id', 'project_id', trx.raw('host(floating_ip) as address'), 'floating_network_id', 'router_id') as { id: string; project_id: string; address: string; floating_network_id: string; router_id: string | null };
+    for (const router of await associate(trx, fip, to)) await applyRouter(tasks, trx, router.id, router.host);
+  },
+  async free(trx: Knex.Transaction, fipId: string): Promise<void> {
+    const fip = await trx('floating_ips').where({ id: fipId }).first('router_id', 'floating_port_id') as { router_id: string | null; floating_port_id: string } | undefined;
+    if (!fip) return;
+    await trx('floating_ips').where({ id: fipId }).delete();
+    await trx('ports').where({ id: fip.floating_port_id }).delete();
+    const router: { id: string; host: string } | undefined = fip.router_id === null ? undefined : await trx('routers').where({ id: fip.router_id }).first('id', 'host');
+    if (router) await applyRouter(tasks, trx, router.id, router.host);
+  },
+});
