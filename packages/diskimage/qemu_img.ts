@@ -44,7 +44,12 @@ export interface Convert extends Copy {
    * `trusted`: a file that we made ourselves and whose backing files are ours. Anything else is inspected again and
    * must be safe as `format`, with a virtual size of at most `maxVirtualSize`.
    */
-  readonly from: ImageAt & { readonly trusted?: boolean; readonly maxVirtualSize?: number };
+  readonly from: ImageAt & {
+    readonly trusted?: boolean;
+    readonly maxVirtualSize?: number;
+    /** Read it even while a QEMU has it open for writing: for raw files, whose writer the caller has stopped (or does not mind). */
+    readonly shared?: boolean;
+  };
   /** Must not exist; removed again when the copy fails. */
   readonly to: ImageAt;
   /** Grow the result to this virtual size in bytes (raw and qcow2). */
@@ -60,7 +65,7 @@ export async function convert(runner: Runner, options: Convert): Promise<void> {
   if (await stat(to.path).then(() => true, () => false)) throw new Error('The target of a conversion exists');
   const total = (await info(runner, from, watchOf(signal))).virtualSize;
   try {
-    const flags = ['-p', ...(options.compress ? ['-c'] : []), ...(to.format === 'vmdk' && options.compress ? ['-o', 'subformat=streamOptimized'] : [])];
+    const flags = ['-p', ...(from.shared ? ['-U'] : []), ...(options.compress ? ['-c'] : []), ...(to.format === 'vmdk' && options.compress ? ['-o', 'subformat=streamOptimized'] : [])];
     await runner.run('qemu-img', ['convert', ...flags, '-f', NAMES[from.format], '-O', NAMES[to.format], from.path, to.path], {
       ...copying(options), onStdout: percent((done) => options.progress?.(Math.round(done * total), total)),
     });

@@ -81,12 +81,12 @@ export function data(lab: () => Lab): void {
       const reason = new Error('cancelled');
       const by = aborted(reason, 100);
       const endless = Readable.from((async function* () { for (;;) { yield randomBytes(MiB); await sleep(5); } })(), { objectMode: false });
-      await expect(pipeline(endless, await driver.data.write(by, ref))).rejects.toBe(reason);
+      await expect((async () => pipeline(endless, await driver.data.write(by, ref)))()).rejects.toBe(reason);
+      endless.destroy();
       await write(ref, 0, Buffer.alloc(MiB, 7));
       await expectAt(ref, 0, Buffer.alloc(MiB, 7));
       const reading = aborted(reason, 60);
-      const stream = await driver.data.read(reading, ref);
-      await expect((async () => { for await (const chunk of stream) { expect(chunk).toBeDefined(); await sleep(2); } })()).rejects.toBe(reason);
+      await expect((async () => { for await (const chunk of await driver.data.read(reading, ref)) { expect(chunk).toBeDefined(); await sleep(2); } })()).rejects.toBe(reason);
       const abandoned = await driver.data.read(call, ref);
       await new Promise((resolve) => abandoned.once('readable', resolve));
       abandoned.destroy();

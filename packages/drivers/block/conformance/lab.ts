@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { constants, copyFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'vitest';
@@ -62,4 +64,13 @@ export async function listOf<T>(source: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const one of source) all.push(one);
   return all;
+}
+
+/** Can the file system of this folder share blocks between files (XFS, btrfs)? */
+export async function sharesBlocks(folder: string): Promise<boolean> {
+  const [from, to] = [join(folder, 'share-a'), join(folder, 'share-b')];
+  await writeFile(from, Buffer.alloc(65_536, 1));
+  const can = await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE).then(() => true, () => false);
+  await Promise.all([from, to].map((path) => rm(path, { force: true })));
+  return can;
 }

@@ -48,7 +48,9 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
       const [here, above] = await Promise.all([stat(root), stat(dirname(root))]);
       if (here.dev === above.dev) throw new DriverError('broken', 'The share is not mounted.', { detail: root });
     }
-    await mkdir(join(root, '.tmp'), { recursive: true, mode: 0o750 });
+    // QEMU may run as another user: it must get through to the files it is given, and to nothing else.
+    await mkdir(root, { recursive: true, mode: 0o711 });
+    await mkdir(join(root, '.tmp'), { recursive: true, mode: 0o700 });
     await access(root, constants.R_OK | constants.W_OK | constants.X_OK);
     await endOrphans();
     return sweepTemporaries(root, (options.now ?? Date.now)());
@@ -100,7 +102,7 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
         const { path } = await context.find(ref);
         const unfinished = `${image.path}~${crypto.randomUUID()}`;
         try {
-          await convert(runner, { from: { path, format, trusted: true }, to: { path: unfinished, format: image.format }, signal: call.signal, progress: call.progress.bind(call) });
+          await convert(runner, { from: { path, format, trusted: true, shared: format === 'raw' }, to: { path: unfinished, format: image.format }, signal: call.signal, progress: call.progress.bind(call) });
           await publish(unfinished, image.path);
         } finally {
           await rm(unfinished, { force: true });

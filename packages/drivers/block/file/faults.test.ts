@@ -14,7 +14,7 @@ import { plainCall } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import { fileStore } from '../../imagestore/file/store.ts';
 import { blockConformance } from '../conformance.ts';
-import { listOf } from '../conformance/lab.ts';
+import { listOf, sharesBlocks } from '../conformance/lab.ts';
 import { fileDriver } from './driver.ts';
 
 const MiB = 1 << 20;
@@ -220,6 +220,31 @@ describe('the file driver', () => {
     await driver.snapshots?.delete(call, snapshot('a'));
     await driver.snapshots?.delete(call, snapshot('b'));
     expect(await files(path)).toEqual(['v']);
+  });
+
+  it('copies a raw volume whose guest is paused, not one whose guest runs', async () => {
+    const path = join(base, 'paused');
+    const driver = fileDriver({ name: 'disks', directory: path, runner });
+    await driver.check(call);
+    const volume = { name: 'v', sizeGiB: 1 };
+    await driver.volumes.create(call, volume);
+    await pipeline(Readable.from([Buffer.alloc(MiB, 4)]), await driver.data.write(call, volume));
+    const guest = await runner.spawn('qemu-io', ['-f', 'raw', join(path, 'v')], { stdin: 'pipe', onLine() {} });
+    try {
+      await sleep(500);
+      if (!await sharesBlocks(base)) {
+        await expect(driver.snapshots?.create(call, { name: 's', volume, sizeGiB: 1 }, { inUse: true })).rejects.toMatchObject({ kind: 'busy' });
+        await expect(driver.clone?.fromVolume(call, volume, { name: 'c', sizeGiB: 1 }, { inUse: true })).rejects.toMatchObject({ kind: 'busy' });
+      }
+      expect(await files(path)).toEqual(['v']);
+      await driver.snapshots?.create(call, { name: 's', volume, sizeGiB: 1 }, { inUse: false });
+      await driver.image?.toFile?.(call, volume, { path: join(base, 'live.qcow2'), format: 'qcow2' });
+      await driver.volumes.extend(call, volume, 2);
+      expect((await listOf(driver.data.extents!(call, volume))).filter((extent) => !extent.hole)).toEqual([{ offset: 0, length: MiB, hole: false }]);
+    } finally {
+      await guest.stop();
+    }
+    expect((await (await driver.data.read(call, { name: 's', volume, sizeGiB: 1 }, { length: 10 })).toArray())[0]).toEqual(Buffer.alloc(10, 4));
   });
 
   it('works on after its folder has moved', async () => {

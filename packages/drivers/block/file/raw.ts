@@ -47,7 +47,8 @@ export function rawDisk(runner: Runner): Disk {
     async copy(call, from, temporary, { bytes = 0, inUse = false }) {
       if (!await reflink(from, temporary)) {
         if (inUse) throw new DriverError('busy', 'The volume is in use, and this storage cannot copy it as it is at one moment.');
-        await convert(runner, { from: { path: from, format: 'raw', trusted: true }, to: { path: temporary, format: 'raw' }, signal: call.signal, progress: call.progress.bind(call) });
+        // A guest that was paused for this still holds its lock.
+        await convert(runner, { from: { path: from, format: 'raw', trusted: true, shared: true }, to: { path: temporary, format: 'raw' }, signal: call.signal, progress: call.progress.bind(call) });
       }
       await atLeast(temporary, bytes);
     },
