@@ -4,6 +4,8 @@ import type { z } from 'zod';
 /** How one service words and shapes its errors. Everything else about an error is the same everywhere. */
 export interface Dress {
   body(fault: Fault): unknown;
+  /** For a service that answers errors in other media types too, by the Accept header: undefined means JSON. */
+  page?(fault: Fault, accept: string): { readonly type: string; readonly text: string } | undefined;
   /** The 403 of a refused policy rule. */
   forbidden(rule: string): string;
   /** The 400 of a refused body or query. */
@@ -37,6 +39,7 @@ const retry = (fault: Fault) => (fault.headers['retry-after'] === undefined ? {}
 /** glance: webob's own JSON of an HTTP error, line break and all. */
 export const glanceDress: Dress = {
   body: fault => ({ message: `${fault.status === 401 ? webob401 : fault.message}<br /><br />\n\n\n`, code: `${fault.status} ${phrase(fault.status)}`, title: phrase(fault.status) }),
+  page: (fault, accept) => webobPage(fault.status, fault.status === 401 ? webob401 : fault.message, accept),
   forbidden: rule => `You are not authorized to complete ${rule} action.`,
   invalid: (error, input, where, shape) => {
     const e = explain(error, input);
@@ -45,6 +48,19 @@ export const glanceDress: Dress = {
   malformedJson: 'Malformed JSON in request body.',
   notRouted: 'The resource could not be found.',
 };
+/**
+ * webob answers in HTML to who takes it, in JSON to who takes that and no HTML, else in plain text. glanceclient reads only the first two of these right: a JSON body that
+ * it has not asked for makes it crash.
+ */
+function webobPage(status: number, message: string, accept: string): { type: string; text: string } | undefined {
+  const kinds = accept.split(',').map(k => k.split(';')[0]?.trim().toLowerCase());
+  const line = `${status} ${phrase(status)}`;
+  if (kinds.some(k => k === '*/*' || k === 'text/*' || k === 'text/html')) {
+    const safe = message.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+    return { type: 'text/html; charset=UTF-8', text: `<html>\n <head>\n  <title>${line}</title>\n </head>\n <body>\n  <h1>${line}</h1>\n  ${safe}<br /><br />\n\n\n\n </body>\n</html>` };
+  }
+  return kinds.some(k => k === 'application/json' || k === 'application/*') ? undefined : { type: 'text/plain; charset=UTF-8', text: `${line}\n\n${message}\n\n\n` };
+}
 const webob401 = 'This server could not verify that you are authorized to access the document you requested. Either you supplied the wrong credentials (e.g., bad password), or your browser does not understand how to supply the credentials required.';
 
 /** keystone: `{"error": {"code", "message", "title"}}`. */

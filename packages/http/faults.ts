@@ -11,7 +11,10 @@ export function answerFault(as: Answering, error: unknown, req: FastifyRequest, 
   const fault = toFault(error, req);
   reply.headers({ ...versionHeaders(as.name, req), ...requestIdHeaders(as.name, req) });
   if (fault.status === 401) reply.header('www-authenticate', `Keystone uri="${as.identityUrl}"`);
-  reply.headers(fault.headers).status(fault.status).header('content-type', 'application/json');
+  reply.headers(fault.headers).status(fault.status);
+  const page = as.dress.page?.(fault, req.headers.accept ?? '');
+  if (page) return reply.header('content-type', page.type).send(page.text);
+  reply.header('content-type', 'application/json');
   const unrouted = typeof error === 'object' && error !== null && 'unrouted' in error;
   // A path that no service knows is answered by the router in front of it, in webob's words, whatever the service.
   const body = unrouted ? { message: `${fault.message}<br /><br />\n\n\n`, code: '404 Not Found', title: 'Not Found' } : as.dress.body(fault);

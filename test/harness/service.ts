@@ -82,7 +82,7 @@ export interface Answer { readonly status: number; readonly headers: Record<stri
 export const as = (app: FastifyInstance, who: Who, service?: string) => async (method: string, url: string, body?: unknown, version?: string, headers: Record<string, string> = {}): Promise<{ status: number; headers: Record<string, unknown>; body: any }> => {   // oxlint-disable-line no-explicit-any
   const r = await app.inject({
     method: method as 'GET', url,
-    headers: { 'x-auth-token': who, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(version === undefined ? {} : { 'openstack-api-version': `${service} ${version}` }), ...headers },
+    headers: { 'x-auth-token': who, accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(version === undefined ? {} : { 'openstack-api-version': `${service} ${version}` }), ...headers },
     ...(body === undefined ? {} : { payload: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
   });
   let parsed: unknown = r.body;
