@@ -3,6 +3,7 @@ import { createApp, type Runtime } from '@cumulet/service';
 import type { FastifyInstance } from 'fastify';
 import { legacyActions } from './attachments/legacy.ts';
 import { routes as attachments } from './attachments/routes.ts';
+import { routes as backups } from './backups/routes.ts';
 import { versions } from './changes.ts';
 import { routes as clusters } from './clusters/routes.ts';
 import { routes as defaultTypes } from './default_types/routes.ts';
@@ -35,7 +36,7 @@ export const makeApp = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, 
   name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, unknownMethodIsUnknownPath: true, versions, dress: novaDress,
   operations: [
     ...versionDocuments(),
-    ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt),
+    ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(),
     ...types(rt), ...typeDetails(rt), ...defaultTypes(rt), ...qos(rt),
     ...groupTypes(rt), ...groups(rt), ...groupSnapshots(rt), ...consistencyRoutes(rt),
     ...quotas(rt), ...limits(rt), ...services(rt), ...hostRoutes(rt), ...clusters(rt), ...pools(rt), ...zones(rt), ...messages(rt), ...extensions(),

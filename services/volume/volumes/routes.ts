@@ -1,6 +1,6 @@
 import { operation, Reply, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, lastOf, parseBool, shape } from '@cumulet/wire';
+import { BadRequest, lastOf, NotFound, parseBool, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { boundTo, by } from '../asking.ts';
 import { anyQuery, nextLink } from '../listing.ts';
@@ -25,7 +25,7 @@ export const routes = (rt: Runtime): Operation[] => [
       const image = volume.imageRef ?? volume.image_id;
       if (volume.multiattach) throw new BadRequest(removedMultiattach);
       if (image) ctx.require('volume:create_from_image');
-      if (volume.backup_id) throw new BadRequest('Creating a volume from a backup is not available here.');
+      if (volume.backup_id) throw new NotFound(`Backup ${volume.backup_id} could not be found.`);
       const id = await create(rt, {
         by: { ...by(ctx), projectId: ctx.caller.projectId ?? '', userId: ctx.caller.userId }, bound: boundTo(ctx), name: volume.name ?? volume.display_name, description: volume.description ?? volume.display_description, sizeGiB: volume.size,
         type: volume.volume_type, zone: volume.availability_zone, metadata: volume.metadata, snapshotId: volume.snapshot_id, volumeId: volume.source_volid, imageId: image, groupId: volume.group_id ?? volume.consistencygroup_id,
