@@ -1,4 +1,4 @@
-export { afterCommit, brokenReference, connect, duplicateOf, sqlState, transaction, type ConnectOptions, type Db, type Trx } from './connect.ts';
+export { afterCommit, brokenReference, connect, databaseAway, duplicateOf, sqlState, transaction, type ConnectOptions, type Db, type Trx } from './connect.ts';
 export { keyset, type SortColumn } from './keyset.ts';
 export { createListener, notify, type Listener } from './listen.ts';
 export { migrate, type Migration } from './migrate.ts';

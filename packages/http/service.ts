@@ -43,6 +43,8 @@ export interface ServiceSpec {
   readonly dress: Dress;
   /** `/v2/images/` is another path than `/v2/images`, as in glance; elsewhere a slash at the end counts for nothing. */
   readonly slashCounts?: boolean;
+  /** Whether an unexpected error only says that something behind the service is away for a moment: such a request is answered 503. */
+  readonly unavailable?: (error: unknown) => boolean;
   readonly operations: readonly Operation[];
   readonly gate: Gate;
   readonly log: Logger;
@@ -70,7 +72,7 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
     requestTimeout: 0,           // uploads take as long as they take; JSON bodies have their own clock
     exposeHeadRoutes: true,
   }) as unknown as FastifyInstance;
-  const answering: Answering = { dress: spec.dress, name: spec.name, identityUrl: spec.identityUrl };
+  const answering: Answering = { dress: spec.dress, name: spec.name, identityUrl: spec.identityUrl, ...(spec.unavailable ? { unavailable: spec.unavailable } : {}) };
   app.setErrorHandler((error, req, reply) => answerFault(answering, error, req, reply));
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_req, payload, done) => done(null, payload));

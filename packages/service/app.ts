@@ -1,4 +1,5 @@
 import type { ServiceName } from '@cumulet/config';
+import { databaseAway } from '@cumulet/db';
 import { createService, type Dress, type Operation } from '@cumulet/http';
 import type { Versions } from '@cumulet/wire';
 import type { FastifyInstance } from 'fastify';
@@ -20,5 +21,5 @@ export interface AppOptions {
 /** The app of a service, with what the runtime knows filled in. */
 export const createApp = async (rt: Runtime, o: AppOptions): Promise<FastifyInstance> => createService({
   ...o, gate: await rt.gate(o.name), log: rt.log.child({ api: o.name }), maxBodyBytes: rt.settings.http.maxBodyBytes, requestTimeoutMs: rt.settings.http.requestTimeoutMs,
-  maxEventLoopDelayMs: rt.settings.http.maxEventLoopDelayMs, identityUrl: `${serviceUrl(rt.settings, 'identity')}${o.name === 'identity' ? '/v3' : ''}`, health: () => rt.health(),
+  maxEventLoopDelayMs: rt.settings.http.maxEventLoopDelayMs, identityUrl: `${serviceUrl(rt.settings, 'identity')}${o.name === 'identity' ? '/v3' : ''}`, unavailable: databaseAway, health: () => rt.health(),
 });
