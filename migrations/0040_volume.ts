@@ -57,13 +57,13 @@ export async function up(knex: Knex): Promise<void> {
     created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await heldByTasks(knex, 'volume_groups', { transitional: ['creating', 'deleting', 'updating'] });
-  await knex.raw(`create index volume_groups_project on volume_groups (project_id, created_at desc, id desc)`);
+  await knex.raw(`create index volume_groups_project on volume_groups (project_id, created_at desc nulls last, id desc nulls last)`);
   await knex.raw(`create table volume_group_snapshots (
     id uuid primary key, group_id uuid not null references volume_groups (id), group_type_id uuid not null, project_id text not null, user_id text, name text, description text,
     status text not null, created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await heldByTasks(knex, 'volume_group_snapshots', { transitional: ['creating', 'deleting'] });
-  await knex.raw(`create index volume_group_snapshots_project on volume_group_snapshots (project_id, created_at desc, id desc)`);
+  await knex.raw(`create index volume_group_snapshots_project on volume_group_snapshots (project_id, created_at desc nulls last, id desc nulls last)`);
   await knex.raw(`create index volume_group_snapshots_group on volume_group_snapshots (group_id)`);
 
   await knex.raw(`create table volumes (
@@ -92,8 +92,8 @@ export async function up(knex: Knex): Promise<void> {
   await knex.raw(`alter table volumes add column migration_task_id uuid, add column migration_task_live boolean generated always as (case when migration_task_id is null then null else true end) stored`);
   await knex.raw(`alter table volumes add constraint volumes_migration_live_task foreign key (migration_task_id, migration_task_live) references tasks (id, live) deferrable initially deferred`);
   await knex.raw(`alter table volumes add constraint volumes_migration_never_stuck check ((coalesce(migration_status, '') in ('starting', 'migrating', 'completing')) = (migration_task_id is not null))`);
-  await knex.raw(`create index volumes_project on volumes (project_id, created_at desc, id desc)`);
-  await knex.raw(`create index volumes_recent on volumes (created_at desc, id desc)`);
+  await knex.raw(`create index volumes_project on volumes (project_id, created_at desc nulls last, id desc nulls last)`);
+  await knex.raw(`create index volumes_recent on volumes (created_at desc nulls last, id desc nulls last)`);
   await knex.raw(`create index volumes_name on volumes (project_id, name)`);
   await knex.raw(`create index volumes_status on volumes (project_id, status)`);
   await knex.raw(`create index volumes_host on volumes (host)`);
@@ -127,7 +127,7 @@ export async function up(knex: Knex): Promise<void> {
     created_at timestamptz(3) not null default clock_timestamp(), updated_at timestamptz(3)
   )`);
   await heldByTasks(knex, 'volume_snapshots', { transitional: ['creating', 'deleting', 'managing', 'unmanaging', 'restoring', 'backing-up'] });
-  await knex.raw(`create index volume_snapshots_project on volume_snapshots (project_id, created_at desc, id desc)`);
+  await knex.raw(`create index volume_snapshots_project on volume_snapshots (project_id, created_at desc nulls last, id desc nulls last)`);
   await knex.raw(`create index volume_snapshots_volume on volume_snapshots (volume_id, created_at desc)`);
   await knex.raw(`create index volume_snapshots_group on volume_snapshots (group_snapshot_id) where group_snapshot_id is not null`);
   await usageTrigger(knex, {
@@ -152,18 +152,18 @@ export async function up(knex: Knex): Promise<void> {
   await knex.raw(`create unique index volume_attachments_server on volume_attachments (volume_id, server_id) where server_id is not null`);
   await knex.raw(`create index volume_attachments_volume on volume_attachments (volume_id)`);
   await knex.raw(`create index volume_attachments_by_server on volume_attachments (server_id) where server_id is not null`);
-  await knex.raw(`create index volume_attachments_project on volume_attachments (project_id, created_at desc, id desc)`);
+  await knex.raw(`create index volume_attachments_project on volume_attachments (project_id, created_at desc nulls last, id desc nulls last)`);
 
   await knex.raw(`create table volume_transfers (
     id uuid primary key, volume_id uuid not null references volumes (id) on delete cascade, project_id text not null, name text, salt text not null, key_hash text not null,
     no_snapshots boolean not null default false, destination_project_id text, accepted boolean not null default false, created_at timestamptz(3) not null default clock_timestamp()
   )`);
   await knex.raw(`create unique index volume_transfers_volume on volume_transfers (volume_id) where not accepted`);
-  await knex.raw(`create index volume_transfers_project on volume_transfers (project_id, created_at desc, id desc)`);
+  await knex.raw(`create index volume_transfers_project on volume_transfers (project_id, created_at desc nulls last, id desc nulls last)`);
   await knex.raw(`create table volume_messages (
     id uuid primary key, project_id text not null, request_id text, resource_type text, resource_uuid uuid, action_id text not null, detail_id text not null, event_id text not null,
     user_message text not null, message_level text not null default 'ERROR', expires_at timestamptz not null, created_at timestamptz(3) not null default clock_timestamp()
   )`);
-  await knex.raw(`create index volume_messages_project on volume_messages (project_id, created_at desc, id desc)`);
+  await knex.raw(`create index volume_messages_project on volume_messages (project_id, created_at desc nulls last, id desc nulls last)`);
   await knex.raw(`create index volume_messages_expiry on volume_messages (expires_at)`);
 }
