@@ -17,7 +17,7 @@ import { newPassword } from '../servers/names.ts';
 import { viewOf } from '../servers/routes.ts';
 import { hostQueue, isVolumeBacked, type ServerRow } from '../servers/row.ts';
 import { devicesOf, findFull } from '../servers/store.ts';
-import { Updated } from '../servers/schemas.ts';
+import { Rebuilt } from '../servers/schemas.ts';
 import { whoOf } from '../who.ts';
 import { bare, path } from './power.ts';
 
@@ -54,7 +54,7 @@ export const routes = (c: Compute): Operation[] => {
   });
   return [
     operation({
-      id: 'servers.rebuild', summary: 'Give a server a fresh root disk', method: 'POST', path, action: 'rebuild', policy: 'os_compute_api:servers:rebuild', permit: 'object', body: Rebuild, reply: Updated,
+      id: 'servers.rebuild', summary: 'Give a server a fresh root disk', method: 'POST', path, action: 'rebuild', policy: 'os_compute_api:servers:rebuild', permit: 'object', body: Rebuild, reply: Rebuilt,
       handler: async ctx => {
         const b = ctx.body.rebuild as z.output<typeof Rebuild.newest>['rebuild'] & { personality?: { path: string; contents: string }[] };
         const password = b.adminPass ?? newPassword();

@@ -4,7 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, Forbidden, micros, NotFound } from '@cumulet/wire';
 import { nextLink, pageSize } from '../paging.ts';
 import { defaults } from '../quotas/limits.ts';
-import { generateSsh, sshFingerprint, x509Fingerprint } from './keys.ts';
+import { generateSsh, generateX509, sshFingerprint, x509Fingerprint } from './keys.ts';
 import { Create, Listed, ListQuery, Made, OneQuery, Shown } from './schemas.ts';
 
 export interface KeypairRow { id: number; user_id: string; name: string; type: 'ssh' | 'x509'; public_key: string; fingerprint: string; created_at: Date }
@@ -49,8 +49,7 @@ export const routes = (rt: Runtime): Operation[] => {
         ctx.permit({ user_id: user });
         if (k.name.trim() !== k.name) throw new BadRequest(`Invalid input for field/attribute name. Value: ${k.name}. '${k.name}' does not match the pattern of key pair names`);
         const type = k.type ?? 'ssh';
-        if (k.public_key === undefined && type === 'x509') throw new BadRequest('Keypair data is invalid: X509 certificates are not generated here; import one.');
-        const made = k.public_key === undefined ? await generateSsh() : undefined;
+        const made = k.public_key !== undefined ? undefined : type === 'ssh' ? await generateSsh() : await generateX509(user, rt.clock());
         const publicKey = made?.publicKey ?? (k.public_key as string);
         const fingerprint = made?.fingerprint ?? (type === 'ssh' ? sshFingerprint(publicKey) : x509Fingerprint(publicKey));
         await transaction(db, async trx => {

@@ -30,18 +30,18 @@ export const createPlan = plan('server.create', createInput)
       }
     });
   }, {
-    undo: async t => { await t.transaction(trx => dropPorts(t.deps, trx, t.input.serverId)); },
+    undo: async t => { await unplugAll(t); await t.transaction(trx => dropPorts(t.deps, trx, t.input.serverId)); },
   })
   .step('volumes', async t => {
     await show(t, 'block_device_mapping');
     await t.transaction(async trx => reserveVolumes(t.deps, trx, await rowOf(t)));
-  }, { undo: async t => { await t.transaction(trx => letGoOfVolumes(t.deps, trx, t.input.serverId, t)); } })
+  })
   .step('connect', async t => { await connectAll(t); })
   .step('image', async t => {
     const row = await rowOf(t);
     if (!isVolumeBacked(await devicesOf(t.deps.db, row.id))) await t.deps.cache.fetch(callOf(t), row.image);
   })
-  .step('plug', t => places(t), { undo: t => unplugAll(t) })
+  .step('plug', t => places(t))
   .step('spawn', async t => {
     await show(t, 'spawning');
     await t.deps.hypervisor.servers.create(callOf(t), await spec(t, t.out.plug));
@@ -60,6 +60,7 @@ export const createPlan = plan('server.create', createInput)
     }
     // Nothing of it is on the host any more: its share goes back, and it belongs to no host.
     await trx('allocations').where({ server_id: serverId }).delete();
+    await letGoOfVolumes(t.deps, trx, serverId, t);
     const message = how.error?.message ?? 'The build failed.';
     await rest(trx, serverId, t.taskId, { vm_state: 'error', power_state: 'nostate', host: null, node: null, fault: faultOf(how.state === 'cancelled' ? 'The build was cancelled.' : `Build of instance ${serverId} aborted: ${message}`, t.deps.clock(), `step ${how.error?.step ?? '?'} on host ${t.deps.host}: ${message}`) });
   });

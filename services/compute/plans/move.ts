@@ -15,7 +15,7 @@ const at = (host: string, id: string, what: string) => ({ queue: hostQueue(host)
 /** On one host: the guest stops, or everything of it goes. */
 export const standDownPlan = plan('server.stand_down', forServer.extend({ remove: z.boolean() })).uncancellable()
   .step('domain', async t => { if (t.input.remove) await t.deps.hypervisor.servers.destroy(callOf(t), t.input.serverId); else await t.deps.hypervisor.servers.powerOff(callOf(t), t.input.serverId); })
-  .step('unplug', async t => { if (t.input.remove) await unplugAll(t); });
+  .step('unplug', async t => { if (t.input.remove) await unplugAll(t, { keepBound: true }); });
 
 const moveInput = forServer.extend({ migration: z.number(), from: z.string(), zone: z.string(), node: z.string(), kind: z.enum(['cold', 'live', 'evacuate']), former: z.custom<VmState>(v => typeof v === 'string') });
 const bindHere = (t: Step<ForServer>, host: string) => t.transaction(async trx => { for (const p of await trx('server_ports').where({ server_id: t.input.serverId })) await t.deps.networks.bind(trx, p.port_id, host); });
@@ -37,7 +37,7 @@ export const movePlan = plan('server.move', moveInput)
   })
   .step('reconnect', t => connectAll(t, { again: true }))
   .step('image', async t => { const row = await rowOf(t); if (!isVolumeBacked(await devicesOf(t.deps.db, row.id))) await t.deps.cache.fetch(callOf(t), row.system.base_image ?? row.image); })
-  .step('plug', t => places(t), { undo: t => unplugAll(t) })
+  .step('plug', t => places(t), { undo: t => unplugAll(t, { keepBound: true }) })
   .step('domain', async t => {
     await show(t, t.input.kind === 'cold' ? 'resize_finish' : t.input.kind === 'evacuate' ? 'rebuild_spawning' : 'migrating');
     await t.deps.hypervisor.servers.create(callOf(t), await spec(t, t.out.plug), { powerOn: t.input.former !== 'stopped' });

@@ -52,9 +52,6 @@ async function disconnectAll(t: Step<ForServer>): Promise<void> {
     await t.deps.db('block_devices').where({ id: d.id }).update({ connection: null });
   }
 }
-async function unbind(t: Step<ForServer>): Promise<void> {
-  await t.transaction(async trx => { for (const p of await trx('server_ports').where({ server_id: t.input.serverId })) await t.deps.networks.bind(trx, p.port_id, undefined); });
-}
 
 /** Stopped, its disk in an image, and (at once or later) gone from the host with nothing left there. */
 export const shelvePlan = plan('server.shelve', shelveInput)
@@ -73,7 +70,7 @@ export const shelvePlan = plan('server.shelve', shelveInput)
   .step('clean', async t => { if (t.input.imageId !== null) await dropFile(t, t.input.imageId); })
   // From here on the image is the server: going back would lose nothing, but there is no need to.
   .step('offload', async t => { if (t.input.offload) { await show(t, 'shelving_offloading'); await depart(t); } }, { cancel: false, attempts: 20 })
-  .step('disconnect', async t => { if (t.input.offload) { await disconnectAll(t); await unbind(t); } }, { cancel: false, attempts: 20 })
+  .step('disconnect', async t => { if (t.input.offload) await disconnectAll(t); }, { cancel: false, attempts: 20 })
   .settles(async (trx, how, t) => {
     const { serverId, imageId, offload } = t.input;
     if (imageId !== null) { if (how.state === 'done') await t.deps.images.finish(trx, imageId, t.taskId, t.out.upload as StoredImage); else await t.deps.images.fail(trx, imageId, t.taskId); }
@@ -89,7 +86,7 @@ export const shelvePlan = plan('server.shelve', shelveInput)
 /** What a shelved server still has on its host goes. */
 export const offloadPlan = plan('server.shelve_offload', forServer).uncancellable()
   .step('offload', t => depart(t), { attempts: 20 })
-  .step('disconnect', async t => { await disconnectAll(t); await unbind(t); }, { attempts: 20 })
+  .step('disconnect', t => disconnectAll(t), { attempts: 20 })
   .settles(async (trx, how, t) => {
     const gone = how.state === 'done';
     const held = await rest(trx, t.input.serverId, t.taskId, gone ? { vm_state: 'shelved_offloaded', power_state: 'nostate', host: null, node: null } : { vm_state: 'shelved', fault: faultOf(how.error?.message ?? 'Offloading failed.', t.deps.clock()) });
@@ -102,13 +99,13 @@ export const unshelvePlan = plan('server.unshelve', forServer.extend({ offloaded
     if (!t.input.offloaded) return;
     await show(t, 'spawning');
     await t.transaction(async trx => { for (const p of await trx('server_ports').where({ server_id: t.input.serverId })) await t.deps.networks.bind(trx, p.port_id, t.deps.host); });
-  }, { undo: async t => { if (t.input.offloaded) await unbind(t); } })
+  }, { undo: async t => { if (t.input.offloaded) await unplugAll(t); } })
   .step('connect', async t => { if (t.input.offloaded) await connectAll(t, { again: true }); })
   .step('image', async t => {
     const row = await rowOf(t);
     if (t.input.offloaded && row.shelved_image_id !== null) await t.deps.cache.fetch(callOf(t), row.system.base_image ?? row.image);
   })
-  .step('plug', t => places(t), { undo: async t => { if (t.input.offloaded) await unplugAll(t); } })
+  .step('plug', t => places(t))
   .step('domain', async t => {
     const built = await spec(t, t.out.plug);
     if (t.input.offloaded) await t.deps.hypervisor.servers.create(callOf(t), built); else await t.deps.hypervisor.servers.powerOn(callOf(t), built);

@@ -26,8 +26,13 @@ export async function places(t: Step<ForServer>): Promise<Places> {
   for (const { port_id } of await portsOf(t.deps.db, t.input.serverId)) found[port_id] = await t.deps.networks.plug(callOf(t), port_id);
   return found;
 }
-export async function unplugAll(t: Step<ForServer>): Promise<void> {
-  for (const { port_id } of await portsOf(t.deps.db, t.input.serverId)) await t.deps.networks.unplug(callOf(t), port_id);
+/**
+ * The server's ports leave this host. They are unbound first: a change of a security group under way must not put a filter back in place after its removal.
+ */
+export async function unplugAll(t: Step<ForServer>, o: { keepBound?: boolean } = {}): Promise<void> {
+  const links = await portsOf(t.deps.db, t.input.serverId);
+  if (!o.keepBound) await t.transaction(async trx => { for (const { port_id } of links) await t.deps.networks.bind(trx, port_id, undefined); });
+  for (const { port_id } of links) await t.deps.networks.unplug(callOf(t), port_id);
 }
 /** The server as the hypervisor builds it; its image is fetched when the host has lost it. */
 export async function spec(t: Step<ForServer>, at?: Places, o: Parameters<typeof specOf>[4] = {}) {

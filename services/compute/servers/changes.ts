@@ -4,7 +4,7 @@ import * as f from './fields.ts';
 import { deviceV2 } from './schemas.ts';
 
 /** Views of a server that change together. */
-const views = ['Server', 'ServerInDetail', 'ServerAfterUpdate'];
+const views = ['Server', 'ServerInDetail', 'ServerAfterUpdate', 'ServerAfterRebuild'];
 const down = (at: Change['at'], why: string, lower: (server: never) => unknown, of = views): Change[] => of.map(shape => ({ at, shape, why, down: lower }));
 
 const adminExtras = ['OS-EXT-SRV-ATTR:reservation_id', 'OS-EXT-SRV-ATTR:launch_index', 'OS-EXT-SRV-ATTR:hostname', 'OS-EXT-SRV-ATTR:kernel_id', 'OS-EXT-SRV-ATTR:ramdisk_id', 'OS-EXT-SRV-ATTR:root_device_name', 'OS-EXT-SRV-ATTR:user_data'];
@@ -13,6 +13,9 @@ const notAfterUpdate = [
   ...adminExtras, 'OS-EXT-AZ:availability_zone', 'OS-EXT-SRV-ATTR:host', 'OS-EXT-SRV-ATTR:instance_name', 'OS-EXT-SRV-ATTR:hypervisor_hostname', 'OS-EXT-STS:task_state', 'OS-EXT-STS:vm_state', 'OS-EXT-STS:power_state',
   'OS-SRV-USG:launched_at', 'OS-SRV-USG:terminated_at', 'os-extended-volumes:volumes_attached', 'security_groups', 'host_status', 'config_drive',
 ];
+
+/** Addresses without the names of extensions. */
+const plainAddresses = (s: Record<string, unknown>) => ({ ...s, addresses: Object.fromEntries(Object.entries((s['addresses'] ?? {}) as Record<string, { version: number; addr: string }[]>).map(([label, list]) => [label, list.map(({ version, addr }) => ({ version, addr }))])) });
 
 const createMembers = (at: Change['at'], why: string, ...names: string[]): Change => ({ at, shape: 'ServerCreate', why, was: before(['server'], ...names) });
 /** Device tags came and went: networks had them from 2.32 to 2.36, disks in 2.32 only, both again from 2.42. */
@@ -46,12 +49,14 @@ export const changes: Change[] = [
   createMembers('2.63', 'trusted image certificates', 'trusted_image_certificates'),
   { at: '2.66', shape: 'ServerQuery', why: 'changes-before', was: before([], 'changes-before') },
   { at: '2.67', shape: 'ServerCreate', why: 'disks name the type of a new volume', was: disksOf(d => d.omit({ volume_type: true })) },
-  ...down('2.71', 'the server group is shown', without('server_groups'), ['Server', 'ServerAfterUpdate']),
+  ...down('2.71', 'the server group is shown', without('server_groups'), ['Server', 'ServerAfterUpdate', 'ServerAfterRebuild']),
   ...down('2.73', 'why a server is locked', without('locked_reason')),
   { at: '2.73', trait: 'locked filter', why: 'servers are listed by locked' },
   createMembers('2.74', 'administrators choose a host without going round the scheduler', 'host', 'hypervisor_hostname'),
   { at: '2.75', shape: 'ServerQuery', why: 'unknown query parameters are refused', was: newer => (newer as z.ZodObject).loose() },
-  { at: '2.75', shape: 'ServerAfterUpdate', why: 'update and rebuild answer with the whole server', down: without(...notAfterUpdate) },
+  { at: '2.75', shape: 'ServerAfterUpdate', why: 'update answers with the whole server', down: s => plainAddresses(without(...notAfterUpdate, 'key_name')(s)) },
+  { at: '2.75', shape: 'ServerAfterRebuild', why: 'rebuild answers with the whole server', down: s => plainAddresses(without(...notAfterUpdate)(s)) },
+  { at: '2.54', shape: 'ServerAfterRebuild', why: 'another key pair at rebuild', down: without('key_name') },
   createMembers('2.90', 'the hostname may be chosen', 'hostname'),
   { at: '2.90', shape: 'ServerUpdate', why: 'the hostname may be changed', was: before(['server'], 'hostname') },
   { at: '2.90', trait: 'hostname for all', why: 'everyone sees the hostname' },

@@ -28,7 +28,8 @@ export const deviceTag = z.string().min(1).max(60).regex(/^[^,/]*$/);
 export const hostname = z.string().min(1).max(63).regex(/^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$/);
 export const hostName = z.string().min(1).max(255).regex(/^[a-zA-Z0-9-._]*$/);
 export const ipv4 = z.union([z.ipv4(), z.literal('')]);
-export const ipv6 = z.union([z.ipv6(), z.literal('')]);
+/** Kept in its shortest form. */
+export const ipv6 = z.union([z.ipv6().transform(a => new URL(`http://[${a}]`).hostname.slice(1, -1)), z.literal('')]);
 export const diskConfig = z.enum(['AUTO', 'MANUAL']);
 export const adminPass = z.string();
 export const keyName = z.string().min(1).max(255).nullable();

@@ -56,8 +56,8 @@ function scope(ctx: Context<unknown, ListQueryOut>, q: ListQueryOut, query: Knex
   const asked = given === undefined ? false : given === '' ? true : parseBool(given);
   if (asked === undefined) throw new BadRequest(`Invalid value '${given}' for all_tenants. Accepted boolean values are: True, 'True', 'TRUE', 'true', '1', False, 'False', 'FALSE', 'false', '0'`);
   const project = ctx.allows('os_compute_api:servers:allow_all_filters', {}) ? only(q['project_id']) ?? only(q['tenant_id']) : undefined;
-  // Another project's id implies all_tenants, as upstream has it for administrators.
-  if (asked || (given === undefined && project !== undefined && project !== ctx.caller.projectId)) {
+  // Without all_tenants a project's id says nothing, as in upstream's v2.
+  if (asked) {
     ctx.require(detail ? 'os_compute_api:servers:detail:get_all_tenants' : 'os_compute_api:servers:index:get_all_tenants', {});
     if (project !== undefined) query.where('s.project_id', project);
     return;

@@ -58,3 +58,4 @@ export const Shown = shape('ShownServer', z.any(), { server: Server });
 export const Listed = shape('ServerList', z.any());
 export const Detailed = shape('ServerDetail', z.any(), { servers: shape('ServerInDetail', z.any()) });
 export const Updated = shape('UpdatedServer', z.any(), { server: shape('ServerAfterUpdate', z.any()) });
+export const Rebuilt = shape('RebuiltServer', z.any(), { server: shape('ServerAfterRebuild', z.any()) });

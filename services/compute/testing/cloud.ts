@@ -23,6 +23,8 @@ export interface TestCloud {
   server(o?: { who?: Who; version?: string } & Record<string, unknown>): Promise<string>;
   show(id: string, who?: Who, version?: string): Promise<any>;   // oxlint-disable-line no-explicit-any
   act(id: string, body: unknown, o?: { who?: Who; version?: string }): Promise<{ status: number; body: any; headers: Record<string, unknown> }>;   // oxlint-disable-line no-explicit-any
+  /** As a worker does every few seconds: hosts and backends are alive. */
+  beat(): Promise<void>;
   /** A request that asks the server's host something: the worker runs meanwhile. */
   asking<T>(request: Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -63,7 +65,7 @@ export async function testCloud(settings: Record<string, string> = {}): Promise<
     },
     async server({ who = 'demo', version, ...more } = {}) {
       defaultImage ??= await cloud.image();
-      await reportHost(deps, rt.log);
+      await cloud.beat();
       const { body, status } = await call(who)('POST', '/v2.1/servers', { server: { name: 's', flavorRef: 'nano', imageRef: defaultImage, networks: [{ uuid: networkId }], ...more } }, version);
       if (status !== 202) throw new Error(`${status} ${JSON.stringify(body)}`);
       await t.drain();
@@ -71,6 +73,7 @@ export async function testCloud(settings: Record<string, string> = {}): Promise<
     },
     async show(id, who = 'admin', version) { return (await call(who)('GET', `/v2.1/servers/${id}`, undefined, version)).body.server; },
     act: (id, body, o = {}) => call(o.who ?? 'demo')('POST', `/v2.1/servers/${id}/action`, body, o.version),
+    async beat() { await reportHost(deps, rt.log); await volume?.facts?.(); for (const job of volume?.periodic ?? []) await job.run(); },
     async asking(request) {
       let over = false;
       const work = (async () => { while (!over) { await t.drain(); await new Promise(r => setTimeout(r, 5)); } })();

@@ -1,5 +1,5 @@
 import { operation, type Context, type Operation } from '@cumulet/http';
-import { BadRequest, micros, one, shape, type Change } from '@cumulet/wire';
+import { BadRequest, micros, NotFound, one, shape, type Change } from '@cumulet/wire';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import type { ServerRow } from '../servers/row.ts';
@@ -56,6 +56,8 @@ export const routes = (c: Compute): Operation[] => {
     operation({
       id: 'usage.list', summary: 'Use of every project', method: 'GET', path: '/os-simple-tenant-usage', policy: 'os_compute_api:os-simple-tenant-usage:list', query: Query,
       handler: async ctx => {
+        // `/os-simple-tenant-usage/` names a project that has no name.
+        if (ctx.path.endsWith('/')) throw new NotFound();
         const p = period(ctx as never);
         const rows = Map.groupBy(await lines(p.start, p.stop), r => r.project_id);
         return { tenant_usages: [...rows].map(([tenant, of]) => sum(tenant, of, p, ctx.query.detailed === '1')) };
