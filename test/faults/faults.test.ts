@@ -1,0 +1,112 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { Redis } from 'ioredis';
+import { deletePlan as serverDelete } from '../../services/compute/plans/delete.ts';
+import { createPlan as serverCreate } from '../../services/compute/plans/create.ts';
+import { shelvePlan as serverShelve } from '../../services/compute/plans/snapshot.ts';
+import { createPlan as volumeCreate, deletePlan as volumeDelete } from '../../services/volume/volumes/plans.ts';
+import { eventually } from '../harness/processes.ts';
+import { faultyCloud, type FaultyCloud } from './cloud.ts';
+import { leftovers } from './leftovers.ts';
+import { Points } from './points.ts';
+
+let f: FaultyCloud;
+let points: Points;
+beforeAll(async () => {
+  f = await faultyCloud();
+  points = new Points(f.db());
+  await points.install();
+});
+afterAll(() => f?.end());
+/** Whatever was killed: all is at rest, and what is there is what the rows say. */
+afterEach(async () => {
+  await points.open({ killed: false });
+  await f.settled();
+  expect(await leftovers(f.db(), f.cloud.home)).toEqual([]);
+});
+
+const pointsOf = (plan: { parts: { steps: readonly { name: string }[] } }) => [...plan.parts.steps.map((step) => step.name), '(end)'];
+const times = <T>(count: number, make: (n: number) => Promise<T>) => Promise.all(Array.from({ length: count }, (_, n) => make(n)));
+const all = (count: number, what: string) => Array.from({ length: count }, () => what);
+
+/** One resource for each point of a plan, all of them stopped there; then the process is killed, once for all of them. */
+async function killedAtEachPoint<T>(victim: 'api' | 'worker', plan: { kind: string; parts: { steps: readonly { name: string }[] } }, begin: (n: number) => Promise<T>): Promise<T[]> {
+  const where = pointsOf(plan);
+  await points.set(plan.kind, where);
+  const begun = await times(where.length, begin);
+  await points.reached(where.length);
+  const before = f.cloud.pid(victim);
+  process.kill(before, 'SIGKILL');
+  await points.open({ killed: victim === 'worker' });
+  await eventually(() => f.cloud.pid(victim) !== before, 60_000, `a new ${victim}`);
+  await f.settled();
+  return begun;
+}
+
+describe.each(['worker', 'api'] as const)('SIGKILL of the %s', (victim) => {
+  let servers: string[] = [];
+  let volumes: string[] = [];
+
+  test('at every step of server create', async () => {
+    servers = await killedAtEachPoint(victim, serverCreate, (n) => f.makeServer(`${victim}-${n}`));
+    expect(await f.statuses('server', servers)).toEqual(all(servers.length, 'ACTIVE'));
+  }, 300_000);
+
+  test('at every step of server shelve', async () => {
+    const some = servers.slice(0, pointsOf(serverShelve).length);
+    const answers = await killedAtEachPoint(victim, serverShelve, (n) => f.act(some[n] as string, 'shelve'));
+    expect(answers.map((a) => a.status)).toEqual(all(some.length, '202').map(Number));
+    expect(await f.statuses('server', some)).toEqual(all(some.length, 'SHELVED_OFFLOADED'));
+  }, 300_000);
+
+  test('at every step of server delete, of servers that run and of shelved ones', async () => {
+    for (const some of [servers.slice(-pointsOf(serverDelete).length), servers.slice(0, pointsOf(serverDelete).length)]) {
+      await killedAtEachPoint(victim, serverDelete, (n) => f.remove('server', some[n] as string));
+      expect(await f.statuses('server', some)).toEqual(all(some.length, '404'));
+    }
+    // One may have been in both; deleting it a second time is a clean 404.
+    const answers = await Promise.all(servers.map((id) => f.remove('server', id)));
+    for (const { status } of answers) expect([204, 404]).toContain(status);
+    await f.settled();
+    expect(await f.statuses('server', servers)).toEqual(all(servers.length, '404'));
+  }, 300_000);
+
+  test('at every step of volume create and delete', async () => {
+    volumes = await killedAtEachPoint(victim, volumeCreate, (n) => f.makeVolume(`${victim}-${n}`));
+    volumes.push(await f.makeVolume(`${victim}-more`));
+    await f.settled();
+    expect(await f.statuses('volume', volumes)).toEqual(all(volumes.length, 'available'));
+    const some = volumes.slice(0, pointsOf(volumeDelete).length);
+    await killedAtEachPoint(victim, volumeDelete, (n) => f.remove('volume', some[n] as string));
+    expect(await f.statuses('volume', some)).toEqual(all(some.length, '404'));
+  }, 300_000);
+});
+
+/** A mixture of work under way while `trouble` happens; every request that was answered has led to an end. */
+async function workDuring(name: string, trouble: () => Promise<void>): Promise<void> {
+  const [servers, volumes] = await Promise.all([times(4, (n) => f.makeServer(`${name}-${n}`)), times(4, (n) => f.makeVolume(`${name}-${n}`))]);
+  await trouble();
+  // Also what is asked for while the trouble lasts.
+  servers.push(await f.makeServer(`${name}-late`));
+  await f.settled();
+  for (const status of await f.statuses('server', servers)) expect(['ACTIVE', 'ERROR']).toContain(status);
+  for (const status of await f.statuses('volume', volumes)) expect(['available', 'error']).toContain(status);
+  const removed = await Promise.all([...servers.map((id) => f.remove('server', id)), ...volumes.map((id) => f.remove('volume', id))]);
+  for (const { status } of removed) expect([202, 204]).toContain(status);
+  await f.settled();
+  expect(await f.statuses('server', servers)).toEqual(all(servers.length, '404'));
+  expect(await f.statuses('volume', volumes)).toEqual(all(volumes.length, '404'));
+}
+
+test('Redis flushed, and restarted', async () => {
+  await workDuring('flushed', async () => {
+    const redis = new Redis(`${f.cloud.home}/run/redis/redis.sock`, { lazyConnect: true, maxRetriesPerRequest: 0 });
+    await redis.flushall();
+    redis.disconnect();
+  });
+  await workDuring('redis', () => f.cloud.kill('redis'));
+}, 300_000);
+
+test('Postgres restarted, by the book and as if the power went', async () => {
+  await workDuring('postgres-int', () => f.cloud.kill('postgres', 'SIGINT'));
+  await workDuring('postgres-kill', () => f.cloud.kill('postgres'));
+}, 300_000);
