@@ -24,12 +24,11 @@ const apps = await Promise.all(Object.entries(makers).map(async ([name, make]) =
 }));
 rt.log.info({ ports: settings.ports }, 'listening');
 
-// When the supervisor was killed it cannot do it.
-const supervisor = process.ppid;
-process.on('exit', () => { if (process.ppid !== supervisor) removeCredentials(settings.home); });
 let stopping = false;
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {
   if (stopping) return;
   stopping = true;
+  // The supervisor does it too, unless it was killed, which is why we are asked to end. It writes them again when it starts us again.
+  removeCredentials(settings.home);
   void Promise.all(apps.map((app) => app.close())).then(() => rt.close()).finally(() => process.exit(0));
 });

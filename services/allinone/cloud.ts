@@ -56,20 +56,26 @@ export async function startCloud(o: CloudOptions): Promise<Summary> {
     writePrivate(settingsFile, JSON.stringify(settings, null, 2));
     return settings;
   };
-  decide(likely);
+  const { publicHost } = decide(likely);
+  let usable = false;
+  const admit = () => {
+    if (usable) writeCredentials(home.path, { authUrl: `http://${publicHost}:${o.settings.ports.identity}/v3`, region: o.settings.region, passwords });
+  };
   const child = { settingsFile, compileCache: `${o.cache}/node` };
+  const api = servicePart(o, { ...child, name: 'api', main: 'services/allinone/api.ts', readyWord: 'listening', graceMs: 3000 });
+  const worker = servicePart(o, { ...child, name: 'worker', main: 'services/worker/main.ts', readyWord: 'working', graceMs: 3500 });
   const [, backends] = await all([
-    step('services', supervisor.start(servicePart(o, { ...child, name: 'api', main: 'services/allinone/api.ts', readyWord: 'listening', graceMs: 3000 }))),
-    step('worker', real.then(async (backends) => {
-      if (backends.note) terminal.say(backends.note);
-      decide(backends);
-      await supervisor.start(servicePart(o, { ...child, name: 'worker', main: 'services/worker/main.ts', readyWord: 'working', graceMs: 3500 }));
-      return backends;
+    step('services', supervisor.start({ ...api, revived: admit })),
+    step('worker', real.then(async (found) => {
+      if (found.note) terminal.say(found.note);
+      decide(found);
+      await supervisor.start(worker);
+      return found;
     })),
   ]);
-  const settings = decide(backends);
-  writeCredentials(home.path, { authUrl: `${endpoint(settings, 'identity')}/v3`, region: settings.region, passwords });
-  return { settings, backends };
+  usable = true;
+  admit();
+  return { settings: decide(backends), backends };
 }
 
 /** Everything has ended this long after the end was asked for. */

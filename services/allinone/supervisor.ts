@@ -13,6 +13,8 @@ export interface Part {
   readonly name: string;
   /** Resolves when it can be used; tells its pid as soon as it has one. Throws when it did not come up, and then nothing of it is left. */
   start(signal: AbortSignal, born: (pid: number) => void): Promise<Running>;
+  /** It had died and is up again. */
+  revived?(): void;
 }
 
 export interface SupervisorOptions {
@@ -86,6 +88,7 @@ export class Supervisor {
         }
       }
       entry.running = running;
+      part.revived?.();
       terminal.warn(part.name, `is back (pid ${running.pid})`);
     }
   }
