@@ -13,6 +13,8 @@ import { routes as interfaces } from './attachments/interfaces.ts';
 import { routes as volumes } from './attachments/volumes.ts';
 import { versions } from './changes.ts';
 import type { Compute } from './compute.ts';
+import { serveConsoles } from './consoles/proxy.ts';
+import { routes as consoles } from './consoles/routes.ts';
 import { routes as history } from './details/history.ts';
 import { routes as metadata } from './details/metadata.ts';
 import { routes as more } from './details/more.ts';
@@ -40,17 +42,18 @@ import { routes as usage } from './usage/routes.ts';
 import { routes as versionDocuments } from './versions/routes.ts';
 
 /** Compute v2.1, microversions 2.1 to 2.96. */
-export function makeApp(rt: Runtime): Promise<FastifyInstance> {
+export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const c: Compute = { rt, n: neighbours(rt) };
-  return createApp(rt, {
+  const app = await createApp(rt, {
     name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions, legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, unknownMethodIsUnknownPath: true,
     operations: [
       ...versionDocuments(versions.max),
-      ...servers(c), ...power(c), ...shelve(c), ...rebuild(c), ...image(c), ...move(c), ...admin(c), ...console(c),
+      ...servers(c), ...power(c), ...shelve(c), ...rebuild(c), ...image(c), ...move(c), ...admin(c), ...console(c), ...consoles(c),
       ...volumes(c), ...interfaces(c), ...metadata(c), ...tags(c), ...history(c), ...more(c), ...migrations(c),
       ...flavors(rt), ...keypairs(rt), ...groups(c), ...aggregates(c), ...quotas(c), ...limits(c),
       ...zones(c), ...services(c), ...hypervisors(c), ...usage(c), ...events(c), ...extensions(),
       ...networkProxy(c), ...floatingIps(c), ...securityGroups(c), ...imageProxy(c), ...volumeProxy(c), ...gone(c),
     ],
-  });
+  });  serveConsoles(app, c);
+  return app;
 }
