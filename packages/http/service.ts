@@ -78,6 +78,7 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
   app.addContentTypeParser('*', (_req, payload, done) => done(null, payload));
   await app.register(underPressure, {
     maxEventLoopDelay: spec.maxEventLoopDelayMs,
+    sampleInterval: Math.max(1_000, spec.maxEventLoopDelayMs),   // a shorter sample may be empty after a short pause, and counts as endless then
     retryAfter: 1,
     pressureHandler: (req, reply) => { if (req.url !== '/healthz' && req.url !== '/metrics') answerFault(answering, Object.assign(new Error('The server is busy. Please try again.'), { statusCode: 503 }), req, reply); },
   });

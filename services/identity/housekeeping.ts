@@ -1,4 +1,5 @@
 import { pruneRevocations, rotateKeys } from '@cumulet/auth';
+import type { Settings } from '@cumulet/config';
 import { transaction } from '@cumulet/db';
 import type { Identity } from './identity.ts';
 
@@ -11,11 +12,11 @@ export const rotateWhenDue = (identity: Identity): Promise<boolean> => transacti
   await trx.raw('select pg_advisory_xact_lock(7264003)');
   const due = await trx('token_keys').where({ state: 'primary' }).whereRaw('promoted_at < now() - make_interval(secs => ?)', [days * 86_400]).first('id');
   if (!due) return false;
-  await rotateKeys(trx, identity.sealer, retireAfterSeconds(identity));
+  await rotateKeys(trx, identity.sealer, retireAfterSeconds(identity.settings));
   return true;
 });
 /** A key must outlive the last token that it signed, the time for expired ones included. */
-export const retireAfterSeconds = (identity: Identity): number => identity.settings.tokens.lifetimeSeconds + identity.settings.tokens.allowExpiredWindowSeconds + 3_600;
+export const retireAfterSeconds = ({ tokens }: Settings): number => tokens.lifetimeSeconds + tokens.allowExpiredWindowSeconds + 3_600;
 
 /** Once an hour: keys, old revocations, dead trusts. Returns the way to stop. */
 export function startHousekeeping(identity: Identity, log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }): () => void {

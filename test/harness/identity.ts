@@ -29,7 +29,7 @@ export const inProject = (name: string, domain = 'default') => ({ project: { nam
 export async function identityCloud(overrides: Record<string, string> = {}): Promise<IdentityCloud> {
   const { url } = await freshDatabase();
   const home = mkdtempSync(join(tmpdir(), 'cumulet-identity-'));
-  const settings = loadSettings({ CUMULET_HOME: home, CUMULET_HOST: 'testhost', DATABASE_URL: url, CUMULET_LOG_LEVEL: process.env['LOG'] ?? 'silent', CUMULET_TOKENS_BCRYPT_ROUNDS: '4', ...overrides }, '/');
+  const settings = loadSettings({ CUMULET_HOME: home, CUMULET_HOST: 'testhost', DATABASE_URL: url, CUMULET_LOG_LEVEL: process.env['LOG'] ?? 'silent', CUMULET_TOKENS_BCRYPT_ROUNDS: '4', CUMULET_HTTP_MAX_EVENT_LOOP_DELAY_MS: '60000', ...overrides }, '/');
   const rt = await openRuntime({ settings, name: 'test', facts: tokenFacts });
   const made = await bootstrap(rt, { passwords: { admin: 'admin', demo: 'demo', service: 'service' } });
   const app = await createIdentityApp(rt);

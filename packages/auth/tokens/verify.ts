@@ -1,4 +1,5 @@
 import { createHash, webcrypto } from 'node:crypto';
+import { Fault, Unavailable } from '@cumulet/wire';
 import { compactVerify, decodeProtectedHeader, errors } from 'jose';
 import type { AccessRule, Caller } from '../caller.ts';
 import { type Claims, isClaims, maxTokenLength } from './claims.ts';
@@ -22,7 +23,7 @@ interface Known { readonly claims: Claims; caller: Caller; rolesAt: number }
 
 /**
  * Turns a token into its caller without a call: signature, end, revocation. Only roles that changed since, or that were too long to travel, are asked
- * for, once for each change. An unusable token gives undefined; a database that had to be asked and did not answer throws.
+ * for, once for each change. An unusable token gives undefined; when a database had to be asked and did not answer, that is a 503.
  */
 export class TokenVerifier {
   readonly #o: VerifierOptions;
@@ -49,7 +50,7 @@ export class TokenVerifier {
     if (!known) return undefined;
     const end = known.claims.e + (options.allowExpired ? this.#o.allowExpiredWindowSeconds : 0);
     if (clock() >= end * 1000) return undefined;
-    if (!revocations.isFresh()) await revocations.catchUp();
+    if (!revocations.isFresh()) await unlessUnreachable(revocations.catchUp());
     const verdict = revocations.verdict(known.claims);
     if (verdict === 'revoked') return undefined;
     const changedAt = verdict === 'valid' ? -1 : verdict.rolesChangedAt;
@@ -84,7 +85,7 @@ export class TokenVerifier {
       const { kid, typ } = decodeProtectedHeader(token);
       if (typeof kid !== 'string' || kid.length > 64 || typ !== undefined) return undefined;
       let key = this.#o.keys.byId(kid);
-      if (!key) { await this.#o.keys.refresh(); key = this.#o.keys.byId(kid); }
+      if (!key) { await unlessUnreachable(this.#o.keys.refresh()); key = this.#o.keys.byId(kid); }
       if (!key) return undefined;
       let imported = this.#imported.get(key.secret);
       if (!imported) {
@@ -101,7 +102,7 @@ export class TokenVerifier {
   }
 
   async #askRoles(known: Known, changedAt: number): Promise<boolean> {
-    const roles = await this.#o.facts.currentRoles(known.caller);
+    const roles = await unlessUnreachable(this.#o.facts.currentRoles(known.caller));
     if (!roles) return false;
     if (changedAt >= known.rolesAt) {
       known.caller = { ...known.caller, roles };
@@ -114,11 +115,19 @@ export class TokenVerifier {
   async #accessRules(appCredId: string): Promise<readonly AccessRule[] | undefined> {
     const kept = this.#rules.get(appCredId);
     if (kept) return kept;
-    const rules = await this.#o.facts.accessRules(appCredId);
+    const rules = await unlessUnreachable(this.#o.facts.accessRules(appCredId));
     if (!rules) return undefined;
     if (this.#rules.size >= 1_000) this.#rules.clear();
     this.#rules.set(appCredId, rules);
     return rules;
+  }
+}
+
+/** While the database cannot say, a token is neither good nor bad: the caller is asked to come again. */
+async function unlessUnreachable<T>(asked: Promise<T>): Promise<T> {
+  try { return await asked; } catch (cause) {
+    if (cause instanceof Fault) throw cause;
+    throw new Unavailable('The token cannot be checked at present. Please try again.', { headers: { 'retry-after': '1' }, cause });
   }
 }
 

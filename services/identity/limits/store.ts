@@ -1,7 +1,5 @@
 import type { Trx } from '@cumulet/db';
-import type { Context } from '@cumulet/http';
 import type { Knex } from 'knex';
-import { self } from '../listing.ts';
 
 export interface RegisteredRow { readonly id: string; readonly service_id: string; readonly region_id: string | null; readonly resource_name: string; readonly default_limit: number; readonly description: string | null }
 export interface LimitRow {
@@ -13,8 +11,6 @@ export interface LimitRow {
 export const limits = (trx: Trx): Knex.QueryBuilder => trx('limits').join('registered_limits as g', 'g.id', 'limits.registered_limit_id').select('limits.*', 'g.service_id', 'g.region_id', 'g.resource_name');
 export const find = (trx: Trx, id: string): Promise<LimitRow | undefined> => limits(trx).where('limits.id', id).first();
 export const findRegistered = (trx: Trx, id: string): Promise<RegisteredRow | undefined> => trx('registered_limits').where({ id }).first();
-
-export const registeredView = (ctx: Context, r: RegisteredRow) => ({ id: r.id, service_id: r.service_id, region_id: r.region_id, resource_name: r.resource_name, default_limit: r.default_limit, description: r.description, links: self(ctx, `registered_limits/${r.id}`) });
 export const limitView = (ctx: Context, l: LimitRow) => ({
   id: l.id, project_id: l.project_id, domain_id: l.domain_id, service_id: l.service_id, region_id: l.region_id, resource_name: l.resource_name, resource_limit: l.resource_limit, description: l.description, links: self(ctx, `limits/${l.id}`),
 });

@@ -1,0 +1,5 @@
+import type { Context } from '@cumulet/http';
+import { self } from '../listing.ts';
+import type { LimitRow, RegisteredRow } from './store.ts';
+
+export const registeredView = (ctx: Context, r: RegisteredRow) => ({ id: r.id, service_id: r.service_id, region_id: r.region_id, resource_name: r.resource_name, default_limit: r.default_limit, description: r.description, links: self(ctx, `registered_limits/${r.id}`) });
