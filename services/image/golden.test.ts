@@ -73,7 +73,7 @@ test.runIf(existsSync(folder))('every recorded exchange has its like here: statu
       const type = request.headers['Content-Type'];
       const text = typeof request.body === 'string' ? request.body : request.body === null ? undefined : rename(JSON.stringify(request.body));
       const upload = type === 'application/octet-stream' && request.method === 'PUT' && !path.includes('/members/');
-      const mine = await t.call(golden.user ?? 'nobody' as never, request.method, path, upload ? Buffer.from(text ?? '') : text, { ...(type === undefined || text === undefined ? {} : { 'content-type': type }) });
+      const mine = await t.call(golden.user ?? 'nobody' as never, request.method, path, upload ? Buffer.from(text ?? '') : text, type === undefined || text === undefined ? {} : { 'content-type': type });
       const where = `${file}: ${request.method} ${request.path}`;
       const note = (what: string) => { if (!differs.some(([pattern]) => pattern.test(what))) wrong.push(`${where}: ${what}`); };
       if (mine.status !== response.status) { wrong.push(`${where}: ${mine.status} ${JSON.stringify(mine.body)?.slice(0, 300)} instead of ${response.status}`); continue; }

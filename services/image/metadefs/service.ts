@@ -33,7 +33,7 @@ export const doubleItem = (kind: Kind, name: string, namespace: string) => new C
 export function refuseReadOnly(body: object): void { for (const name of readOnly) if (name in body) throw new Forbidden(`Attribute '${name}' is read-only.`); }
 
 /** What a caller gave of an item besides its name. */
-export const definitionOf = ({ name: _, ...rest }: Record<string, unknown>): Record<string, unknown> => rest;
+export const definitionOf = (given: Record<string, unknown>): Record<string, unknown> => Object.fromEntries(Object.entries(given).filter(([member]) => member !== 'name'));
 
 /** A namespace with all that is in it, in one transaction. Undefined when its name is taken. */
 export async function writeNamespace(trx: Knex.Transaction, input: NamespaceInput, owner: string): Promise<NamespaceRow | undefined> {
