@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 
 /** A value as Python prints it, since upstream's messages quote values so and clients' tests look for them. Long values are cut. */
 export function python(value: unknown, limit = 1_000): string {

@@ -7,7 +7,7 @@ import { hostRows, type HostRow } from './store.ts';
 export const routes = (c: Compute): Operation[] => {
   const zones = async () => {
     const hosts: HostRow[] = await hostRows(c.rt.db);
-    return { hosts, names: [...new Set([...hosts.map(h => h.zone)])].toSorted((a, b) => (a === defaultZone ? 1 : b === defaultZone ? -1 : a.localeCompare(b))) };
+    return { hosts, names: [...new Set(hosts.map(h => h.zone))].toSorted((a, b) => (a === defaultZone ? 1 : b === defaultZone ? -1 : a.localeCompare(b))) };
   };
   const available = (hosts: readonly HostRow[]) => hosts.some(h => !h.disabled);
   return [

@@ -7,7 +7,8 @@ import { find as findProject } from '../projects/store.ts';
 import { Filters } from '../shapes.ts';
 import { LimitsCreate, LimitUpdate, RegisteredCreate, RegisteredUpdate } from './schemas.ts';
 import * as service from './service.ts';
-import { find, findRegistered, limits, limitView, registeredView, type LimitRow, type RegisteredRow } from './store.ts';
+import { find, findRegistered, limits, type LimitRow, type RegisteredRow } from './store.ts';
+import { limitView, registeredView } from './view.ts';
 
 const models = {
   flat: 'Limit enforcement and validation does not take project hierarchy into consideration.',

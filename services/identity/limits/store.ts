@@ -11,12 +11,9 @@ export interface LimitRow {
 export const limits = (trx: Trx): Knex.QueryBuilder => trx('limits').join('registered_limits as g', 'g.id', 'limits.registered_limit_id').select('limits.*', 'g.service_id', 'g.region_id', 'g.resource_name');
 export const find = (trx: Trx, id: string): Promise<LimitRow | undefined> => limits(trx).where('limits.id', id).first();
 export const findRegistered = (trx: Trx, id: string): Promise<RegisteredRow | undefined> => trx('registered_limits').where({ id }).first();
-export const limitView = (ctx: Context, l: LimitRow) => ({
-  id: l.id, project_id: l.project_id, domain_id: l.domain_id, service_id: l.service_id, region_id: l.region_id, resource_name: l.resource_name, resource_limit: l.resource_limit, description: l.description, links: self(ctx, `limits/${l.id}`),
-});
 
 /** The limits of several projects, for lists of them. */
-export async function limitsOfProjects(trx: Trx, ctx: Context, projectIds: readonly string[]): Promise<Map<string, object[]>> {
+export async function limitsOfProjects(trx: Trx, projectIds: readonly string[]): Promise<Map<string, LimitRow[]>> {
   const rows: LimitRow[] = await limits(trx).whereIn('limits.project_id', [...projectIds]).orderBy('limits.id');
-  return new Map([...Map.groupBy(rows, r => r.project_id as string)].map(([id, of]) => [id, of.map(l => limitView(ctx, l))]));
+  return Map.groupBy(rows, r => r.project_id as string);
 }

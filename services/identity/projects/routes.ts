@@ -5,6 +5,7 @@ import { absent } from '../faults.ts';
 import type { Identity } from '../identity.ts';
 import { flag, links, list, queryText, self } from '../listing.ts';
 import { limitsOfProjects } from '../limits/store.ts';
+import { limitView } from '../limits/view.ts';
 import { projectsOfUser } from '../assignments/effective.ts';
 import { Filters } from '../shapes.ts';
 import { oneTag, ProjectCreate, ProjectUpdate, Tags } from './schemas.ts';
@@ -129,8 +130,8 @@ async function family(identity: Identity, ctx: Context, project: ProjectRow): Pr
   const visible = async (rows: readonly ProjectRow[]) => {
     const mine = new Set(await projectsOfUser(identity.db, ctx.caller.userId));
     const seen = rows.filter(p => mine.has(p.id));
-    const limits = asks('include_limits') ? await limitsOfProjects(identity.db, ctx, seen.map(p => p.id)) : undefined;
-    return seen.map(p => ({ project: { ...projectView(ctx, p), ...(limits ? { limits: limits.get(p.id) ?? [] } : {}) } }));
+    const limits = asks('include_limits') ? await limitsOfProjects(identity.db, seen.map(p => p.id)) : undefined;
+    return seen.map(p => ({ project: { ...projectView(ctx, p), ...(limits ? { limits: (limits.get(p.id) ?? []).map(l => limitView(ctx, l)) } : {}) } }));
   };
   if (asks('parents_as_list')) out['parents'] = await visible(await store.parents(identity.db, project.id));
   if (asks('parents_as_ids')) out['parents'] = parentsAsIds(await store.parents(identity.db, project.id));
