@@ -45,7 +45,7 @@ import { routes as versionDocuments } from './versions/routes.ts';
 export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const c: Compute = { rt, n: neighbours(rt) };
   const app = await createApp(rt, {
-    name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions, legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, unknownMethodIsUnknownPath: true,
+    name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions, legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, emptyIdIsUnknownPath: true,
     operations: [
       ...versionDocuments(versions.max),
       ...servers(c), ...power(c), ...shelve(c), ...rebuild(c), ...image(c), ...move(c), ...admin(c), ...console(c), ...consoles(c),

@@ -1,7 +1,7 @@
 import { transaction, type Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import { groupsForCompute } from '@cumulet/network';
-import { BadRequest, NotFound, shape } from '@cumulet/wire';
+import { BadRequest, Conflict, Fault, NotFound, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { path as actionPath } from '../actions/power.ts';
 import type { Compute } from '../compute.ts';
@@ -55,7 +55,7 @@ export const routes = (c: Compute): Operation[] => {
         const ports = [...(await c.n.networks.ports(trx, (await portsOf(trx, row.id)).map(p => p.port_id))).values()];
         const port = ports.find(p => (b.fixed_address === undefined ? p.fixed_ips.length > 0 : p.fixed_ips.some(f => f.ip_address === b.fixed_address)));
         if (!port) throw new BadRequest(b.fixed_address === undefined ? 'No fixed IPs associated to instance' : 'Specified fixed address not assigned to instance');
-        await groups().point(trx, (await byAddress(trx, ctx as never, b.address)).id, { portId: port.id, fixedIp: b.fixed_address });
+        await groups().point(trx, (await byAddress(trx, ctx as never, b.address)).id, { portId: port.id, fixedIp: b.fixed_address }).catch((error: unknown) => { throw error instanceof Fault && error.status === 409 ? new BadRequest(error.message) : error; });
       }),
     }),
     operation({
@@ -65,7 +65,7 @@ export const routes = (c: Compute): Operation[] => {
         refuseLocked(ctx, row);
         const { address: ip } = ctx.body.removeFloatingIp;
         const f = await byAddress(trx, ctx as never, ip);
-        if (f.device_id !== row.id) throw f.device_id ? new BadRequest(`Floating IP ${ip} is not associated with instance ${row.id}.`) : new BadRequest(`Floating IP ${ip} is not associated.`);
+        if (f.device_id !== row.id) throw new Conflict(`Floating IP ${ip} is not associated with instance ${row.id}.`);
         await groups().point(trx, f.id, null);
       }),
     }),

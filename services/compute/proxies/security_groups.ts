@@ -37,7 +37,7 @@ export const routes = (c: Compute): Operation[] => {
       if (value.length > 255) throw new BadRequest(`Security group ${field} should not be greater than 255 characters.`);
     }
     if ((b.name ?? '').trim() === '') throw new BadRequest('Security group name cannot be empty.');
-    return { name: (b.name as string).trim(), description: b.description as string };
+    return { name: b.name as string, description: b.description as string };
   };
   return [
     operation({
