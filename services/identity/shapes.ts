@@ -17,8 +17,6 @@ export const changes = <S extends z.core.$ZodLooseShape>(members: S) => open(mem
 
 /** A query whose members are filters, read one by one by the lists. */
 export const Filters = shape('Filters', z.record(z.string(), z.any()));
-/** A reply that is what the row makes it; its form is told by the tests against recorded pairs. */
-export const anything = z.any();
 
 /** Splits a body into the columns that a table has and the rest, which keystone keeps and shows as they are. */
 export function split<K extends string>(body: Readonly<Record<string, unknown>>, known: readonly K[]): { known: Partial<Record<K, unknown>>; extra: Record<string, unknown> } {

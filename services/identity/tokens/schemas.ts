@@ -26,7 +26,6 @@ export const Authenticate = shape('Authenticate', z.looseObject({
   }),
 }));
 export type AuthBody = z.output<typeof Authenticate.newest>['auth'];
-export type ScopeBody = z.output<typeof scope>;
 export type UserBody = { id?: string | undefined; name?: string | undefined; domain?: { id?: string | undefined; name?: string | undefined } | undefined };
 export type ProjectBody = z.output<typeof project>;
 export type DomainBody = z.output<typeof domain>;
