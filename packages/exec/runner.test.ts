@@ -8,9 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRunner, ProgramFailed, ProgramKilled, ProgramMissing, ProgramTimedOut } from './index.ts';
 
-const logged: { fields: object; message: string }[] = [];
-const log = { debug: (fields: object, message: string) => void logged.push({ fields, message }), warn() {} };
-const runner = createRunner({ log });
+const runner = createRunner({ log: { debug() {}, warn() {} } });
 const node = process.execPath;
 let dir: string;
 beforeAll(async () => { dir = await mkdtemp(join(tmpdir(), 'storage-exec-')); });
@@ -24,7 +22,7 @@ const alive = (pid: number) => {
     return false;
   }
 };
-const dead = async (pid: number, withinMs = 3000) => {
+const dead = async (pid: number, withinMs = 10_000) => {
   for (const end = Date.now() + withinMs; Date.now() < end; await sleep(20)) if (!alive(pid)) return true;
   return false;
 };
@@ -46,7 +44,7 @@ const family = async (name: string) => {
   return { args: ['-e', code], pids };
 };
 
-describe('run', () => {
+describe('run', { timeout: 120_000 }, () => {
   it('gives output and exit code, and passes arguments untouched by any shell', async () => {
     const hostile = ['$(id)', '; rm -rf /', '`x`', '*', "a'b\"c", ''];
     const { stdout, exitCode } = await runner.run(node, ['-e', 'console.log(JSON.stringify(process.argv.slice(1)))', '--', ...hostile]);
@@ -74,7 +72,7 @@ describe('run', () => {
 
   it('ends the whole process group on time-out', async () => {
     const { args, pids } = await family('timeout');
-    const ended = runner.run(node, args, { timeoutMs: 1500 }).catch((error: unknown) => error);
+    const ended = runner.run(node, args, { timeoutMs: 4000 }).catch((error: unknown) => error);
     const [parent, kid] = await pids();
     expect(await ended).toBeInstanceOf(ProgramTimedOut);
     expect(await dead(parent) && await dead(kid)).toBe(true);
@@ -95,7 +93,7 @@ describe('run', () => {
   it('uses SIGKILL for what ignores SIGTERM', async () => {
     const began = Date.now();
     await expect(runner.run(node, ['-e', 'process.on("SIGTERM",()=>{});setInterval(()=>{},1000)'], { timeoutMs: 400 })).rejects.toThrow(ProgramTimedOut);
-    expect(Date.now() - began).toBeLessThan(5000);
+    expect(Date.now() - began).toBeLessThan(15_000);
   });
 
   it('does not let a program outlive a killed parent', async () => {
@@ -139,18 +137,19 @@ describe('run', () => {
     await expect(runner.run('yes', [], { output, timeoutMs: 5000 })).rejects.toBe(full);
   });
 
-  it('holds a program to its limits', async () => {
+  it('holds a program to its limits', { timeout: 90_000 }, async () => {
     await expect(runner.run('dd', ['if=/dev/zero', `of=${join(dir, 'big')}`, 'bs=1M', 'count=8'], { limits: { fileSizeBytes: 1 << 20 } })).rejects.toMatchObject({ signal: 'SIGXFSZ' });
     await expect(runner.run('dd', ['if=/dev/zero', 'of=/dev/null', 'bs=512M', 'count=1'], { limits: { memoryBytes: 128 << 20 } })).rejects.toThrow(/memory/i);
-    await expect(runner.run('yes', [], { limits: { cpuSeconds: 1 }, output: new Writable({ write: (_c, _e, done) => done() }), timeoutMs: 20_000 })).rejects.toMatchObject({ name: 'ProgramKilled' });
+    await expect(runner.run('yes', [], { limits: { cpuSeconds: 1 }, output: new Writable({ write: (_c, _e, done) => done() }), timeoutMs: 80_000 })).rejects.toMatchObject({ name: 'ProgramKilled' });
     const { stdout } = await runner.run('prlimit', ['--nofile', '-o', 'HARD', '--noheadings'], { limits: { nofile: 77 } });
     expect(stdout.trim()).toBe('77');
     await expect(runner.run('true', [], { limits: { cpuSeconds: 1.5 } })).rejects.toThrow(RangeError);
   });
 
   it('logs without secrets', async () => {
-    logged.length = 0;
-    await runner.run('true', ['--password', 'hunter2', 'rbd://user:hunter3@mon', 'secret=hunter4', 'plain hunter5 text'], { secrets: ['hunter5'] });
+    const logged: object[] = [];
+    const telling = createRunner({ log: { debug: (fields, message) => void logged.push({ ...fields, message }), warn() {} } });
+    await telling.run('true', ['--password', 'hunter2', 'rbd://user:hunter3@mon', 'secret=hunter4', 'plain hunter5 text'], { secrets: ['hunter5'] });
     const said = JSON.stringify(logged);
     expect(logged).toHaveLength(1);
     expect(said).not.toMatch(/hunter/);
@@ -165,7 +164,7 @@ describe('run', () => {
   });
 });
 
-describe('spawn', () => {
+describe('spawn', { timeout: 120_000 }, () => {
   it('gives lines, and stops with the group', async () => {
     const lines: string[] = [];
     const child = await runner.spawn(node, ['-e', 'console.log("up");console.error("warn");setInterval(()=>{},1000)'], { onLine: (line, stream) => lines.push(`${stream} ${line}`) });

@@ -9,7 +9,7 @@ import { volumes } from './conformance/volumes.ts';
 
 /** What every block backend does, whatever it is made of; each test gets a backend of its own from `make`. */
 export function blockConformance(title: string, make: () => Promise<BlockUnderTest>, options: { readonly timeout?: number } = {}): void {
-  describe(`block driver: ${title}`, { timeout: options.timeout ?? 60_000 }, () => {
+  describe(`block driver: ${title}`, { timeout: options.timeout ?? 180_000 }, () => {
     let fresh: Lab;
     beforeEach(async () => {
       fresh = lab(await make());

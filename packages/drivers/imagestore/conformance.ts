@@ -18,7 +18,7 @@ export interface StoreUnderTest {
 
 /** What every image store does, whatever it is made of. */
 export function imageStoreConformance(title: string, make: () => Promise<StoreUnderTest>, options: { readonly timeout?: number } = {}): void {
-  describe(`image store: ${title}`, { timeout: options.timeout ?? 30_000 }, () => {
+  describe(`image store: ${title}`, { timeout: options.timeout ?? 120_000 }, () => {
     let under: StoreUnderTest;
     let store: ImageStore;
     let id: string;

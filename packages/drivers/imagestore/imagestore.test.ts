@@ -31,7 +31,7 @@ imageStoreConformance('fake', async () => {
   return { store, leftovers: async () => [...store.held.images, ...store.held.parts], foreign: ['fake://other/x', 'fake://spare/../x', 'fake://spare/'] };
 });
 
-describe('the file store', () => {
+describe('the file store', { timeout: 120_000 }, () => {
   const call = plainCall();
 
   it('keeps holes, does not follow symbolic links, sweeps what a killed writer left', async () => {
@@ -69,7 +69,7 @@ describe('the file store', () => {
   });
 });
 
-describe('the fake store', () => {
+describe('the fake store', { timeout: 120_000 }, () => {
   it('fails and hangs on demand', async () => {
     const store = fakeStore({ capacityBytes: 1000 });
     const call = plainCall();

@@ -96,7 +96,7 @@ export function data(lab: () => Lab): void {
     });
   });
 
-  it('does not read the holes of a large volume', { timeout: 30_000 }, async ({ skip }) => {
+  it('does not read the holes of a large volume', async ({ skip }) => {
     const { under, driver, call, spec, volume, write, expectAt } = lab();
     if (!driver.data.extents) return skip();
     const began = performance.now();
@@ -115,7 +115,8 @@ export function data(lab: () => Lab): void {
     await expectAt(copy, 1024 * GiB - 4 * MiB, bytes);
     expect(seen.at(-1)).toBe(1024 * GiB);
     if (under.used) expect(await under.used()).toBeLessThan(64 * MiB);
-    expect(performance.now() - began).toBeLessThan(15_000);
+    // Reading the holes would take many minutes.
+      expect(performance.now() - began).toBeLessThan(120_000);
   });
 
   it('copies over old content through this host', async () => {

@@ -19,7 +19,7 @@ const call = plainCall();
 blockConformance('fake, in memory', async () => underTest(fakeBlockDriver()));
 blockConformance('fake, in a folder', async () => underTest(fakeBlockDriver({ directory: mkdtempSync(join(base, 'x')) })));
 
-describe('the fake block driver', () => {
+describe('the fake block driver', { timeout: 120_000 }, () => {
   it('fails before or after its work, hangs, and counts', async () => {
     const driver = fakeBlockDriver();
     driver.faults.failAt('volumes.create', 2, 'full');
