@@ -60,7 +60,7 @@ describe.skipIf(xfs === undefined)('on a file system that can share blocks', { t
     const began = performance.now();
     await driver.snapshots?.create(call, { name: 's', volume, sizeGiB: 100 }, { inUse: true });
     await driver.clone?.fromVolume(call, volume, { name: 'c', sizeGiB: 100 }, { inUse: true });
-    expect(performance.now() - began).toBeLessThan(1000);
+    expect(performance.now() - began).toBeLessThan(10_000);
     expect(before[0]!.freeGiB - (await driver.pools(call))[0]!.freeGiB).toBeLessThan(0.05);
   });
 });
