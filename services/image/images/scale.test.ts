@@ -4,11 +4,12 @@ import { openTestImages, type TestImages } from '../../../test/harness/image.ts'
 import { listImages } from './list.ts';
 
 let t: TestImages;
-const many = 20_000;
+const many = 10_000;
+const batch = 1_000;
 beforeAll(async () => {
   t = await openTestImages();
   // Other projects' images, private and shared with nobody, beside a few of one's own and some that are public.
-  await t.rt.db.raw(`insert into images (id, name, visibility, owner, created_at, properties) select gen_random_uuid(), 'n' || i, case when i % 1000 = 0 then 'public' else 'private' end, case when i % 400 = 0 then ? else 'p' || (i % 50) end, now() - make_interval(secs => i), '{}' from generate_series(1, ?) i`, [callers.demo.projectId as string, many]);
+  for (let from = 1; from < many; from += batch) await t.rt.db.raw(`insert into images (id, name, visibility, owner, created_at, properties) select gen_random_uuid(), 'n' || i, case when i % 1000 = 0 then 'public' else 'private' end, case when i % 400 = 0 then ? else 'p' || (i % 50) end, now() - make_interval(secs => i), '{}' from generate_series(?::int, ?::int) i`, [callers.demo.projectId as string, from, from + batch - 1]);
   await t.rt.db.raw('analyze images');
 }, 120_000);
 afterAll(() => t.end());
