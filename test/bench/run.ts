@@ -11,7 +11,7 @@ const peer = fileURLToPath(new URL('../../../shared/peer/', import.meta.url));
 if (!existsSync(join(peer, 'bench.mjs'))) throw new Error(`no benchmark: ${peer}bench.mjs is not there`);
 const folder = mkdtempSync('/tmp/cumulet-bench-');
 const out = process.env['BENCH_OUT'] ?? join(folder, 'results.json');
-const cloud = await startCloud({ env: { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', CUMULET_LOG_LEVEL: 'warn' } });
+const cloud = await startCloud({ env: { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake' } });
 try {
   const { admin } = JSON.parse(readFileSync(join(cloud.home, 'passwords.json'), 'utf8')) as { admin: string };
   const given = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('BENCH_')));
