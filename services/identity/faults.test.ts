@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { rotateKeys } from '@cumulet/auth';
 import { loadSettings } from '@cumulet/config';
 import { connect, migrate, transaction } from '@cumulet/db';
 import { openRuntime, type Runtime } from '@cumulet/service';
@@ -35,7 +36,7 @@ const runtime = async (name: string): Promise<Runtime> => {
   return rt;
 };
 
-test('Postgres is restarted under load: no good token is refused, no revoked one taken, in any service', { timeout: 60_000 }, async () => {
+test('Postgres is restarted and keys turn under load: no good token is refused, no revoked one taken, in any service', { timeout: 60_000 }, async () => {
   const rt = await runtime('identity');
   const elsewhere = await runtime('another service');
   await bootstrap(rt, { passwords: { admin: 'admin', demo: 'demo', service: 'service' } });
@@ -72,6 +73,12 @@ test('Postgres is restarted under load: no good token is refused, no revoked one
   };
   const watching = Promise.all([watch(rt.verifier), watch(elsewhere.verifier)]);
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) { await postgres.restart(signal); await new Promise(r => setTimeout(r, 400)); }
+  // Keys turn more often than they ever would; each new token is good everywhere at once.
+  for (let turn = 0; turn < 3; turn++) {
+    await transaction(rt.db, trx => rotateKeys(trx, rt.sealer, 3_600));
+    const fresh = await login();
+    for (const { verifier } of [elsewhere, rt]) if (!(await verifier.authenticate(fresh))) wrong.push(`a token was refused after turn ${turn}`);
+  }
   // Revoked by a third process, while some may not hear notices yet.
   const third = await runtime('a third');
   const claims = JSON.parse(Buffer.from(doomed.split('.')[1] as string, 'base64url').toString()) as { a: string[] };
