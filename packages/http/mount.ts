@@ -23,7 +23,7 @@ export function mountOperations(app: FastifyInstance, spec: ServiceSpec): void {
     const allow = [...methods.keys(), ...(methods.has('GET') && !methods.has('HEAD') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
     const others = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter(m => !methods.has(m as never));
     app.route({ method: 'OPTIONS', url, handler: (_req, reply) => reply.header('allow', allow).status(200).send() });
-    if (others.length > 0) app.route({ method: others, url, exposeHeadRoute: false, handler: async req => { await enter(spec, req, true); throw spec.unknownMethodIsUnknownPath ? unrouted(spec) : new MethodNotAllowed(undefined, { headers: { allow } }); } });
+    if (others.length > 0) app.route({ method: others, url, exposeHeadRoute: false, handler: async req => { await enter(spec, req, true); throw spec.emptyIdIsUnknownPath && endsEmpty(req) ? unrouted(spec) : new MethodNotAllowed(undefined, { headers: { allow } }); } });
   }
 }
 
@@ -59,13 +59,16 @@ function askedVersion(spec: ServiceSpec, req: FastifyRequest): string | undefine
   return typeof legacy === 'string' ? legacy : undefined;
 }
 
+/** `/servers/`: where an id should be there is none. */
+const endsEmpty = (req: FastifyRequest): boolean => /[^/]\/(\?|$)/.test(req.originalUrl);
+
 async function answer(spec: ServiceSpec, group: readonly Operation[], req: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const open = group.every(op => typeof op.policy === 'object' && 'open' in op.policy);
   const dialect = await enter(spec, req, !open);
   for (const value of Object.values(req.params as object)) if (!isPlain(String(value))) throw new NotFound();
   const inPath = projectInPath(req);
   if (inPath !== undefined && req.caller && req.caller.projectId !== inPath && !req.caller.roles.includes('admin')) throw new BadRequest('Malformed request url');
-  if (spec.unknownMethodIsUnknownPath && /[^/]\/(\?|$)/.test(req.originalUrl) && !spec.prefixes.includes((req.originalUrl.split('?')[0] ?? '').replace(/\/$/, ''))) throw unrouted(spec);
+  if (spec.emptyIdIsUnknownPath && endsEmpty(req) && !spec.prefixes.includes((req.originalUrl.split('?')[0] ?? '').replace(/\/$/, ''))) throw unrouted(spec);
   const living = group.filter(op => spoken(op, dialect.version));
   if (living.length === 0) throw new NotFound();
   const body = await readBody(spec, living, req);

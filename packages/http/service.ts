@@ -34,8 +34,8 @@ export interface ServiceSpec {
   readonly prefixes: readonly string[];
   /** The path may hold the project after the prefix, as in `/v3/{project_id}/volumes`. */
   readonly projectInPath?: boolean;
-  /** cinder's router knows no 405: a method that a path does not have is a path that it does not know, and so is a path that ends in an empty id. */
-  readonly unknownMethodIsUnknownPath?: boolean;
+  /** nova's and cinder's routers know no path that ends in an empty id (`/servers/`): 404, not 405. */
+  readonly emptyIdIsUnknownPath?: boolean;
   readonly versions?: Versions;
   /** nova's older `X-OpenStack-Nova-API-Version`, understood beside `OpenStack-API-Version: compute 2.1`. */
   readonly legacyVersionHeader?: string;

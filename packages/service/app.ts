@@ -10,7 +10,7 @@ export interface AppOptions {
   readonly title: string;
   readonly prefixes: readonly string[];
   readonly projectInPath?: boolean;
-  readonly unknownMethodIsUnknownPath?: boolean;
+  readonly emptyIdIsUnknownPath?: boolean;
   readonly versions?: Versions;
   readonly legacyVersionHeader?: string;
   readonly dress: Dress;

@@ -33,7 +33,7 @@ import { routes as zones } from './zones/routes.ts';
 
 /** Cinder v3. The list of operations is the table of contents. */
 export const makeApp = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
-  name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, unknownMethodIsUnknownPath: true, versions, dress: novaDress,
+  name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, emptyIdIsUnknownPath: true, versions, dress: novaDress,
   operations: [
     ...versionDocuments(),
     ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(),

@@ -39,7 +39,7 @@ export interface TestRuntime {
 export async function testRuntime(overrides: Record<string, string> = {}): Promise<TestRuntime> {
   const { url } = await freshDatabase();
   const home = mkdtempSync(join(tmpdir(), 'cumulet-test-'));
-  const settings: Settings = loadSettings({ CUMULET_HOME: home, CUMULET_HOST: 'testhost', DATABASE_URL: url, ...overrides }, '/');
+  const settings: Settings = loadSettings({ CUMULET_HOME: home, CUMULET_HOST: 'testhost', CUMULET_HTTP_MAX_EVENT_LOOP_DELAY_MS: '60000', DATABASE_URL: url, ...overrides }, '/');
   const log = pino({ level: overrides['LOG'] ?? 'silent' });
   const db = connect({ url, pool: 10, name: 'test' });
   const listener = createListener(url, log, 'test');
