@@ -5,7 +5,7 @@ import { makeApp as image, plans as imagePlans } from '@cumulet/image';
 import { makeApp as network, plans as networkPlans } from '@cumulet/network';
 import { makeApp as operations } from '@cumulet/operations';
 import { makeApp as placement } from '@cumulet/placement';
-import { openRuntime, type Runtime } from '@cumulet/service';
+import { createLog, openRuntime, type Runtime } from '@cumulet/service';
 import { makeApp as volume, plans as volumePlans } from '@cumulet/volume';
 import type { FastifyInstance } from 'fastify';
 import { bootstrapCloud } from './bootstrap.ts';
@@ -22,7 +22,8 @@ const apps = await Promise.all(Object.entries(makers).map(async ([name, make]) =
   await app.listen({ host: settings.bind, port: settings.ports[name as ServiceName] });
   return app;
 }));
-rt.log.info({ ports: settings.ports }, 'listening');
+// Whatever the log level: the supervisor waits for it.
+createLog({ ...settings, logLevel: 'info' }, 'api').info({ ports: settings.ports }, 'listening');
 
 let stopping = false;
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {

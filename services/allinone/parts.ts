@@ -112,7 +112,7 @@ export function servicePart({ home, runner, reports }: Tools, o: { name: string;
   let ready = false;
   const word = `"msg":${JSON.stringify(o.readyWord)}`;
   return program(runner, {
-    name: o.name, cwd: repository, stopSignal: 'SIGTERM', graceMs: o.graceMs, readyMs: 60_000,
+    name: o.name, cwd: repository, stopSignal: 'SIGTERM', graceMs: o.graceMs, readyMs: 180_000,
     env: { CUMULET_HOME: home.path, CUMULET_CONFIG: o.settingsFile, NODE_COMPILE_CACHE: o.compileCache },
     async command() {
       ready = false;

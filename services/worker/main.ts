@@ -1,6 +1,6 @@
 import { loadSettings } from '@cumulet/config';
 import { tokenFacts } from '@cumulet/identity';
-import { openRuntime } from '@cumulet/service';
+import { createLog, openRuntime } from '@cumulet/service';
 import { openWorks } from './roles.ts';
 import { startWorker } from './worker.ts';
 
@@ -8,7 +8,8 @@ import { startWorker } from './worker.ts';
 const settings = loadSettings();
 const rt = await openRuntime({ settings, name: 'worker', facts: tokenFacts });
 const worker = await startWorker(rt, await openWorks(rt));
-rt.log.info({ queues: worker.queues }, 'working');
+// Whatever the log level: the supervisor waits for it.
+createLog({ ...settings, logLevel: 'info' }, 'worker').info({ queues: worker.queues }, 'working');
 let stopping = false;
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {
   if (stopping) return;
