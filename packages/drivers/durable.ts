@@ -50,7 +50,7 @@ export async function syncFile(path: string): Promise<void> {
 }
 
 /** Make renames and unlinks in it survive a power cut. */
-export const syncDirectory = syncFile;
+export const syncDirectory = (path: string): Promise<void> => syncFile(path);
 
 /** The finished file gets its name and loses the temporary one. Taken by another file is EEXIST, and `temporary` stays. */
 export async function publish(temporary: string, path: string): Promise<void> {

@@ -3,7 +3,7 @@ import { networkDeps, networksForCompute, type NetworksForCompute } from '@cumul
 import type { Runtime } from '@cumulet/service';
 import { volumesOf, type VolumesForCompute } from '@cumulet/volume';
 
-export type { NetworkFacts, PortFacts, SubnetFacts } from '@cumulet/network';
+export type { NetworkFacts, PortFacts } from '@cumulet/network';
 export type { ImageFacts } from '@cumulet/image';
 
 /** Who asks, for look-ups that hide what is not theirs. */

@@ -2,7 +2,6 @@ import type { Settings } from '@cumulet/config';
 import { plainCall } from '@cumulet/drivers';
 import { fakeStore, fileStore, httpStore, type ImageStore } from '@cumulet/drivers/imagestore';
 import type { Runtime } from '@cumulet/service';
-import { Conflict } from '@cumulet/wire';
 import { isAbsolute, join } from 'node:path';
 
 type StoreSettings = Settings['image']['stores'][number];
@@ -37,11 +36,4 @@ export async function openStores({ settings, log }: Pick<Runtime, 'settings' | '
     byId: id => all.get(id),
     of: ({ url, metadata }) => (typeof metadata['store'] === 'string' ? all.get(metadata['store']) : [...all.values()].find(s => url.startsWith(`${s.scheme}://`) || (s.scheme === 'http' && url.startsWith('https://')))),
   };
-}
-
-/** The store that a request names in `X-Image-Meta-Store` or `stores`; the default without one. */
-export function storeNamed(stores: Stores, id: string | undefined): ImageStore {
-  const store = id === undefined || id === '' ? stores.default : stores.byId(id);
-  if (!store) throw new Conflict(`Unknown scheme '${id}' found in URI`);
-  return store;
 }

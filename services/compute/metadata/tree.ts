@@ -1,4 +1,4 @@
-import { instanceName, type ServerRow } from '../servers/row.ts';
+import type { ServerRow } from '../servers/row.ts';
 import type { PortFacts } from '../neighbours.ts';
 import type { MetadataDocument } from './document.ts';
 
@@ -106,4 +106,3 @@ export function configDrive(d: MetadataDocument): Record<string, string | { base
   }
   return files;
 }
-export const ec2Name = instanceName;

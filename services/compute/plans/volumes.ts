@@ -3,7 +3,7 @@ import { planFor, plans } from '@cumulet/tasks';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { ComputeDeps, Step } from '../deps.ts';
-import { laneOf, type BlockDevice, type ServerRow } from '../servers/row.ts';
+import type { BlockDevice, ServerRow } from '../servers/row.ts';
 import { devicesOf } from '../servers/store.ts';
 import type { ForServer } from './steps.ts';
 
@@ -70,4 +70,3 @@ export async function letGoOfVolumes(deps: Pick<ComputeDeps, 'tasks' | 'volumes'
   }
 }
 export const volumePlans = plans(letGoPlan);
-export { laneOf };

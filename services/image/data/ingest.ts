@@ -1,5 +1,5 @@
 import { assertSafe, createInspector, UnsafeImage, type Found } from '@cumulet/diskimage';
-import { DriverError, type Call } from '@cumulet/drivers';
+import type { Call } from '@cumulet/drivers';
 import type { ImageStore } from '@cumulet/drivers/imagestore';
 import { Transform, type Readable } from 'node:stream';
 import type { Hashing } from './hashing.ts';
@@ -101,4 +101,3 @@ export async function ingest(hashing: Hashing, call: Call, store: ImageStore, im
 }
 /** The one who sent the bytes stopped before the end. */
 export class BrokenBody extends Error { readonly kind = 'transient'; constructor() { super('The data ended before its end.'); this.name = 'BrokenBody'; } }
-export const isFull = (error: unknown): boolean => error instanceof DriverError && error.kind === 'full';
