@@ -69,6 +69,22 @@ describe('a server\'s life', () => {
     expect(await list()).toEqual([]);
     await nothingIsStuck();
   });
+  test('a volume waits with a shelved server', async () => {
+    const id = await c.server();
+    await c.act(id, { shelve: null });
+    const { body } = await as(c.volumes, 'demo')('POST', '/v3/volumes', { volume: { size: 1 } });
+    await c.t.drain();
+    const status = async () => (await as(c.volumes, 'demo')('GET', `/v3/volumes/${body.volume.id}`)).body.volume.status;
+    expect((await c.call()('POST', `/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId: body.volume.id } }, '2.20')).status).toBe(200);
+    expect(await status()).toBe('in-use');
+    await c.act(id, { unshelve: null });
+    await c.t.drain();
+    expect(await c.show(id)).toMatchObject({ status: 'ACTIVE', 'os-extended-volumes:volumes_attached': [{ id: body.volume.id }] });
+    expect((await c.hypervisor.servers.devices({ signal: new AbortController().signal } as never, id)).disks.map(d => d.volumeId)).toContain(body.volume.id);
+    await c.call()('DELETE', `/v2.1/servers/${id}`);
+    await c.t.drain();
+    expect(await status()).toBe('available');
+  });
   test('rescue and unrescue', async () => {
     const id = await c.server();
     const r = await c.act(id, { rescue: null });

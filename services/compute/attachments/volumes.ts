@@ -126,7 +126,8 @@ async function attach(c: Compute, ctx: Context, trx: Knex.Transaction, row: Serv
     id: newId(), server_id: row.id, source_type: 'volume', destination_type: 'volume', volume_id: volume.id, volume_size: volume.size, attachment_id: attachment.id, device_name: wanted ?? nextDevice(row, devices), tag: b.tag ?? null, delete_on_termination: b.delete_on_termination ?? false,
   }).returning('*') as BlockDevice[];
   const d = made as BlockDevice;
-  // A server that is on no host only keeps the volume for itself; it is connected when the server comes back (2.20).
+  // On no host there is nothing to connect yet; the volume is in use all the same, as upstream shows it, and is connected when the server comes back (2.20).
+  if (row.host === null) await c.n.volumes.complete(trx, attachment.id, { device: d.device_name as string });
   const task = row.host === null ? null : await c.rt.tasks.enqueue(trx, attachVolumePlan, { serverId: row.id, deviceId: d.id }, { queue: hostQueue(row.host), lane: laneOf(row.id), resource: { type: 'server', id: row.id }, by: byOf(ctx) });
   await record(trx, ctx, row.id, 'attach_volume', task);
   return d;
