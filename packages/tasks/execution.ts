@@ -131,7 +131,9 @@ export class Execution {
     const timer = setTimeout(() => late.abort(new TimedOut(step.name, step.timeoutMs)), step.timeoutMs);
     let grace: NodeJS.Timeout | undefined;
     // A driver that does not heed the signal is given up after a moment; the fence keeps it from writing.
-    const given = new Promise<never>((_, no) => signal.addEventListener('abort', () => { grace = setTimeout(() => no(signal.reason as Error), 5_000); }, { once: true }));
+    const over = new AbortController();
+    const given = new Promise<never>((_, no) => signal.addEventListener('abort', () => { grace = setTimeout(() => no(signal.reason as Error), 5_000); }, { once: true, signal: over.signal }));
+    given.catch(() => undefined);      // the race below may never begin, or be over: nobody else hears it then
     try {
       await faults?.before?.(this.#plan.kind, step.name, phase);
       signal.throwIfAborted();
@@ -143,7 +145,7 @@ export class Execution {
       if (error instanceof Killed) throw error;
       if (signal.aborted) throw signal.reason;       // whatever the driver said, this is why it stopped
       throw error;
-    } finally { clearTimeout(timer); clearTimeout(grace); }
+    } finally { over.abort(); clearTimeout(timer); clearTimeout(grace); }
   }
 
   #context(step: Step, signal: AbortSignal): Run<unknown, unknown, unknown> {

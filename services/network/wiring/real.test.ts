@@ -29,7 +29,7 @@ beforeAll(async () => {
   deps = { db: t.rt.db, driver: lab.driver, host: 'testhost', metadataSocket: lab.metadataSocket, hostAccess: true };
   t.serve({ plans, deps });
   nets = networksForCompute({ db: t.rt.db, tasks: t.rt.tasks, host: deps });
-  await bootstrap(t.rt, { projects: { admin: callers.admin.projectId as string, demo: callers.demo.projectId as string } });
+  await bootstrap(t.rt, { projects: { admin: callers.admin.projectId as string, demo: 'f'.repeat(32) } });
   app = await makeApp(t.rt);
   await t.drain();
 });
