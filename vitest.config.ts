@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-// `npm test` runs both projects. `parts` are the tests beside the code, on a real Postgres and Redis; `whole` starts
-// clouds of its own with `npm start`, one at a time, because each owns bridges, guests and two processors' worth of work.
+// `npm test` runs `parts`, the tests beside the code, on a real Postgres and Redis, and `whole`, what needs more than one service or a real
+// hypervisor. `npm run test:cloud` starts clouds with `npm start`, one at a time, because each owns bridges, guests and two processors' worth of work:
+// the unmodified clients, kill -9 at every step, the one command itself.
+const ofClouds = ['test/clients/clients.test.ts', 'test/faults/*.test.ts', 'test/start/*.test.ts'];
 // CI's machine is shared and noisy: limits are there to end what hangs, not to time anything, and a test that fails for want of a processor is tried
 // once more (the report says so).
 const retry = process.env['CI'] ? 1 : 0;
@@ -25,13 +27,25 @@ export default defineConfig({
         test: {
           name: 'whole',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/harness/**'],
+          exclude: ['test/harness/**', ...ofClouds],
           globalSetup: 'test/harness/database.ts',
           fileParallelism: false,
           retry,
           testTimeout: 180_000,
           hookTimeout: 240_000,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'cloud',
+          include: ofClouds,
+          globalSetup: 'test/harness/database.ts',
+          fileParallelism: false,
+          retry,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
