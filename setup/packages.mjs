@@ -29,7 +29,7 @@ export const test = [
   {
     purpose: 'the OpenStack clients', names: ['python3-openstackclient', 'python3-novaclient', 'python3-cinderclient', 'python3-glanceclient', 'openssh-client'],
   },
-  { purpose: 'looking at what was made', names: ['cpio', 'fdisk'] },
+  { purpose: 'looking at what was made', names: ['cpio', 'fdisk', 'xfsprogs'] },
   { purpose: 'guests that are namespaces', names: ['busybox-static', 'curl', 'iputils-ping'] },
 ];
 
