@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-// `npm test` runs `parts`, the tests beside the code, on a real Postgres and Redis, and `whole`, what needs more than one service or a real
-// hypervisor. `npm run test:cloud` starts clouds with `npm start`, one at a time, because each owns bridges, guests and two processors' worth of work:
-// the unmodified clients, kill -9 at every step, the one command itself.
+// `npm test` runs `parts`, the tests beside the code, on a real Postgres and Redis, `whole`, what needs more than one service or a real
+// hypervisor, and `cloud`, which starts clouds with `npm start`, one at a time, because each owns bridges, guests and two processors' worth of work:
+// the unmodified clients, kill -9 at every step, the one command itself. `npm run test:storage` is for targets that take long to install and start:
+// real Ceph, Swift and NFS.
 const ofClouds = ['test/clients/clients.test.ts', 'test/faults/*.test.ts', 'test/start/*.test.ts'];
 // CI's machine is shared and noisy: limits are there to end what hangs, not to time anything, and a test that fails for want of a processor is tried
 // once more (the report says so).
@@ -27,7 +28,7 @@ export default defineConfig({
         test: {
           name: 'whole',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/harness/**', ...ofClouds],
+          exclude: ['test/harness/**', 'test/storage/**', ...ofClouds],
           globalSetup: 'test/harness/database.ts',
           fileParallelism: false,
           retry,
@@ -46,6 +47,17 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: 'storage',
+          include: ['test/storage/**/*.test.ts'],
+          globalSetup: 'test/harness/database.ts',
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
