@@ -19,18 +19,22 @@ export async function place(trx: Knex.Transaction, settings: Settings['volume'],
   const all = await pools(trx, settings.serviceDownSeconds) as unknown as PoolState[];
   let left = all.filter(p => p.up && !p.disabled && !p.frozen && (wish.service === undefined || p.service_host === wish.service) && (wish.pool === undefined || p.id === wish.pool) && !wish.not?.includes(p.id));
   if (left.length === 0) return { refused: all.length === 0 ? 'no backend has reported yet' : `${all.length} backend${all.length === 1 ? '' : 's'} known, none of them up, enabled and eligible` };
-  const refusals: string[] = [];
-  for (const name of settings.scheduler.filters) {
+  const refusals = new Map<string, { by: number; of: number }>();
+  const refused = () => [...refusals].map(([name, { by, of }]) => `${name} refused ${by} of ${of}`).join(', ');
+  for (const name of ['QosSupport', ...settings.scheduler.filters]) {
     const filter = filters[name];
     if (!filter) continue;
     const before = left.length;
     left = left.filter(p => filter(p, wish));
-    if (left.length < before) refusals.push(`${name} refused ${before - left.length} of ${before}`);
-    if (left.length === 0) return { refused: refusals.join(', ') };
+    if (left.length < before) refusals.set(name, { by: before - left.length, of: before });
+    if (left.length === 0) return { refused: refused() };
   }
   for (const candidate of weighed(left, wish, settings.scheduler)) {
     const locked = await trx('volume_pools').where({ id: candidate.id }).forUpdate().first() as Partial<PoolState> | undefined;
     if (locked && (!settings.scheduler.filters.includes('CapacityFilter') || hasRoom({ ...candidate, ...locked }, wish))) return { host: candidate.id };
   }
-  return { refused: [...refusals, 'CapacityFilter refused the rest'].join(', ') };
+  // The rest had room when they were read, and others have taken it since.
+  const { by, of } = refusals.get('CapacityFilter') ?? { by: 0, of: left.length };
+  refusals.set('CapacityFilter', { by: by + left.length, of });
+  return { refused: refused() };
 }
