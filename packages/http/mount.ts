@@ -1,6 +1,7 @@
 import { BadRequest, compare, Fault, Forbidden, MethodNotAllowed, NotFound, Unauthorized, unversioned, UnsupportedMediaType, type Dialect, type Micro } from '@cumulet/wire';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
+import { z } from 'zod';
 import type { Logger } from 'pino';
 import { isPlain, readJson } from './body.ts';
 import { requestIdHeaders, versionHeaders } from './faults.ts';
@@ -76,6 +77,7 @@ async function answer(spec: ServiceSpec, group: readonly Operation[], req: Fasti
   req.operation = op.id;
   const ctx = new RequestContext(spec, op, req, dialect);
   if (op.query) ctx.query = check(spec, dialect.request(op.query), plainQuery(req.query as Record<string, unknown>), 'query', op.query.name);
+  else if (spec.strictQueries !== undefined && dialect.has(spec.strictQueries)) check(spec, noQuery, req.query, 'query', 'Query');
   if (op.body) ctx.body = check(spec, dialect.request(op.body), body ?? {}, 'body', op.body.name);
   else if (!op.upload) ctx.body = body;
   if (op.permit !== 'object') ctx.permit();
@@ -117,6 +119,7 @@ function pickAction(living: readonly Operation[], group: readonly Operation[], b
   throw new BadRequest(`There is no such action: ${names[0] ?? ''}. Verify the request body and Content-Type header and try again.`);
 }
 
+const noQuery = z.strictObject({});
 function plainQuery(query: Record<string, unknown>): Record<string, unknown> {
   for (const [key, value] of Object.entries(query)) for (const text of [key, value].flat()) if (!isPlain(String(text))) throw new BadRequest('Query parameters must be valid Unicode without NUL characters.');
   return { ...query };

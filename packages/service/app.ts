@@ -13,6 +13,7 @@ export interface AppOptions {
   readonly emptyIdIsUnknownPath?: boolean;
   readonly versions?: Versions;
   readonly legacyVersionHeader?: string;
+  readonly strictQueries?: string;
   readonly dress: Dress;
   readonly slashCounts?: boolean;
   readonly operations: readonly Operation[];

@@ -38,22 +38,24 @@ import { routes as volumeProxy } from './proxies/volumes.ts';
 import { routes as limits } from './quotas/absolute.ts';
 import { routes as quotas } from './quotas/routes.ts';
 import { routes as servers } from './servers/routes.ts';
+import { routes as shares } from './shares/routes.ts';
 import { routes as usage } from './usage/routes.ts';
 import { routes as versionDocuments } from './versions/routes.ts';
 
-/** Compute v2.1, microversions 2.1 to 2.96. */
+/** Compute v2.1, microversions 2.1 to 2.104. */
 export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const c: Compute = { rt, n: neighbours(rt) };
   const app = await createApp(rt, {
-    name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions, legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, emptyIdIsUnknownPath: true,
+    name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions, strictQueries: 'strict queries', legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, emptyIdIsUnknownPath: true,
     operations: [
       ...versionDocuments(versions.max),
       ...servers(c), ...power(c), ...shelve(c), ...rebuild(c), ...image(c), ...move(c), ...admin(c), ...console(c), ...consoles(c),
-      ...volumes(c), ...interfaces(c), ...metadata(c), ...tags(c), ...history(c), ...more(c), ...migrations(c),
+      ...volumes(c), ...interfaces(c), ...shares(c), ...metadata(c), ...tags(c), ...history(c), ...more(c), ...migrations(c),
       ...flavors(rt), ...keypairs(rt), ...groups(c), ...aggregates(c), ...quotas(c), ...limits(c),
       ...zones(c), ...services(c), ...hypervisors(c), ...usage(c), ...events(c), ...extensions(),
       ...networkProxy(c), ...floatingIps(c), ...securityGroups(c), ...imageProxy(c), ...volumeProxy(c), ...gone(c),
     ],
-  });  serveConsoles(app, c);
+  });
+  serveConsoles(app, c);
   return app;
 }

@@ -22,5 +22,6 @@ import { changes as servers } from './servers/changes.ts';
 import { changes as usage } from './usage/routes.ts';
 
 /** Everything that a microversion of compute changed, each where it belongs. */
-const all: Change[] = [...servers, ...power, ...shelve, ...rebuild, ...image, ...volumes, ...interfaces, ...history, ...flavors, ...keypairs, ...services, ...hypervisors, ...quotas, ...limits, ...move, ...more, ...events, ...aggregates, ...groups, ...migrations, ...usage];
-export const versions = new Versions('2.1', '2.96', all);
+const everywhere: Change[] = [{ at: '2.102', trait: 'strict queries', why: 'unknown query parameters are refused everywhere' }];
+const all: Change[] = [...everywhere, ...servers, ...power, ...shelve, ...rebuild, ...image, ...volumes, ...interfaces, ...history, ...flavors, ...keypairs, ...services, ...hypervisors, ...quotas, ...limits, ...move, ...more, ...events, ...aggregates, ...groups, ...migrations, ...usage];
+export const versions = new Versions('2.1', '2.104', all);

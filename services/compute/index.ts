@@ -1,5 +1,5 @@
 /**
- * The compute service (Nova v2.1, microversions 2.1 to 2.96). `openWork` runs on each host that has servers; the metadata service is part of it.
+ * The compute service (Nova v2.1, microversions 2.1 to 2.104). `openWork` runs on each host that has servers; the metadata service is part of it.
  */
 export { makeApp } from './app.ts';
 export { bootstrap } from './bootstrap.ts';

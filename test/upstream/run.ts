@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startCloud } from '../harness/cloud.ts';
+import { startCloud, type TestCloud } from '../harness/cloud.ts';
 import { runner } from '../harness/processes.ts';
 import { factsOf, writeConfiguration } from './configuration.ts';
 import { outcomeOf } from './outcome.ts';
@@ -29,10 +29,12 @@ process.exitCode = await run(area as Area, regex ?? areas[area as Area].regex);
 
 async function run(of: Area, wanted: string): Promise<number> {
   const folder = mkdtempSync('/tmp/cumulet-upstream-');
-  // Identity needs no guest, so none of what boots one is started for it.
-  const light: Record<string, string> = of === 'identity' ? { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', CUMULET_DEMO_ENABLED: 'false' } : {};
+  // None of these logs into a guest: where none has to boot, none does.
+  const simulated = { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake' };
+  const light: Record<string, string> = of === 'identity' ? { ...simulated, CUMULET_DEMO_ENABLED: 'false' } : of === 'compute' || of === 'network' ? simulated : {};
   const cloud = await startCloud({ env: { CUMULET_PASSWORDS_ADMIN: 'upstream', ...light } });
   try {
+    if (of === 'compute') await secondImage(cloud, folder);
     writeConfiguration(folder, await factsOf(cloud, 'upstream'));
     const began = Date.now();
     let printed = '';
@@ -46,6 +48,13 @@ async function run(of: Area, wanted: string): Promise<number> {
     await cloud.end();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Rebuild and its like take another image than the server's own. */
+async function secondImage(cloud: TestCloud, folder: string): Promise<void> {
+  const file = join(folder, 'second.qcow2');
+  await runner.run('qemu-img', ['create', '-f', 'qcow2', file, '16M']);
+  await cloud.admin('image', 'create', '--public', '--disk-format', 'qcow2', '--container-format', 'bare', '--file', file, 'second');
 }
 
 function judge(of: Area, printed: string, began: number, folder: string): number {

@@ -24,7 +24,7 @@ import { bare, path } from './power.ts';
 const Rebuild = shape('Rebuild', z.strictObject({
   rebuild: z.strictObject({
     imageRef: f.uuid, name: f.name.optional(), adminPass: f.adminPass.optional(), metadata: f.metadata.optional(), preserve_ephemeral: f.boolean.optional(), 'OS-DCF:diskConfig': f.diskConfig.optional(), accessIPv4: f.ipv4.optional(), accessIPv6: f.ipv6.optional(),
-    description: f.description.optional(), key_name: f.keyName.optional(), user_data: f.userData.optional(), trusted_image_certificates: f.trustedCerts.optional(), hostname: f.hostname.optional(),
+    description: f.description.optional(), key_name: f.keyName.optional(), user_data: f.userData.optional(), trusted_image_certificates: f.trustedCerts.optional(), hostname: f.fqdn.optional(),
   }),
 }));
 const Resize = shape('Resize', z.strictObject({ resize: z.strictObject({ flavorRef: z.union([z.string().min(1), z.int()]), 'OS-DCF:diskConfig': f.diskConfig.optional() }) }));
@@ -34,6 +34,7 @@ export const changes: Change[] = [
   { at: '2.57', shape: 'Rebuild', why: 'new user data at rebuild; files are no longer injected', was: newer => within(before(['rebuild'], 'user_data')(newer), ['rebuild'], s => s.safeExtend({ personality: f.personality.optional() })) },
   { at: '2.63', shape: 'Rebuild', why: 'trusted image certificates', was: before(['rebuild'], 'trusted_image_certificates') },
   { at: '2.90', shape: 'Rebuild', why: 'the hostname may be changed', was: before(['rebuild'], 'hostname') },
+  { at: '2.94', shape: 'Rebuild', why: 'the hostname may be a whole domain name', was: newer => within(newer, ['rebuild'], s => s.safeExtend({ hostname: f.hostname.optional() })) },
   { at: '2.93', trait: 'rebuild of volume-backed servers', why: 'volume-backed servers are rebuilt with another image' },
   { at: '2.57', trait: 'user data after rebuild', why: 'the user data is shown after a rebuild' },
 ];

@@ -22,6 +22,7 @@ const Listed = shape('VolumeAttachmentList', z.any(), { volumeAttachments: View 
 
 export const changes: Change[] = [
   { at: '2.49', shape: 'VolumeAttach', why: 'attachments have tags', was: before(['volumeAttachment'], 'tag') },
+  { at: '2.101', trait: 'attachment without a reply', why: 'attaching is answered 202 without a body' },
   { at: '2.60', trait: 'multiattach', why: 'volumes of several servers' },
   { at: '2.70', shape: 'VolumeAttachment', why: 'the tag is shown', down: without('tag') },
   { at: '2.70', shape: 'NewVolumeAttachment', why: 'the tag is shown', down: without('tag') },
@@ -62,6 +63,7 @@ export const routes = (c: Compute): Operation[] => {
         return transaction(db, async trx => {
           const row = await serverFor(ctx as never, trx, { lock: true });
           const made = await attach(c, ctx as never, trx, row, b);
+          if (ctx.dialect.has('attachment without a reply')) return new Reply(202);
           return { volumeAttachment: { id: made.volume_id, serverId: row.id, volumeId: made.volume_id, device: made.device_name, tag: made.tag, delete_on_termination: made.delete_on_termination } };
         });
       },

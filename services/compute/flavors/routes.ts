@@ -4,19 +4,20 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, NotFound, newId, parseBool, parseSort } from '@cumulet/wire';
 import { Detailed, Listed, ListQuery, Shown, Create, Update, Specs, Spec, AddAccess, RemoveAccess } from './schemas.ts';
 import { findFlavor, flavorSortKeys, listFlavors, type FlavorRow } from './store.ts';
+import type { z } from 'zod';
 import { nextLink, pageSize } from '../paging.ts';
 import { whoOf } from '../who.ts';
 
 const links = (ctx: Context, id: string) => [{ rel: 'self', href: `${ctx.baseUrl}/v2.1/flavors/${encodeURIComponent(id)}` }, { rel: 'bookmark', href: `${ctx.baseUrl}/flavors/${encodeURIComponent(id)}` }];
 const view = (ctx: Context, f: FlavorRow) => ({
-  id: f.id, name: f.name, ram: f.memory_mb, disk: f.root_gb, swap: f.swap_mb, 'OS-FLV-EXT-DATA:ephemeral': f.ephemeral_gb, 'OS-FLV-DISABLED:disabled': f.disabled, vcpus: f.vcpus, 'os-flavor-access:is_public': f.is_public,
-  rxtx_factor: f.rxtx_factor, links: links(ctx, f.id), description: f.description, ...(ctx.allows('os_compute_api:os-flavor-extra-specs:index') ? { extra_specs: f.extra_specs } : {}),
+  id: f.id, name: f.name, ram: f.memory_mb, disk: f.root_gb, swap: f.swap_mb, 'OS-FLV-EXT-DATA:ephemeral': f.ephemeral_gb, vcpus: f.vcpus, 'os-flavor-access:is_public': f.is_public,
+  ...(ctx.dialect.has('no rxtx factor') ? {} : { rxtx_factor: f.rxtx_factor, 'OS-FLV-DISABLED:disabled': f.disabled }), links: links(ctx, f.id), description: f.description, ...(ctx.allows('os_compute_api:os-flavor-extra-specs:index') ? { extra_specs: f.extra_specs } : {}),
 });
 
 export const routes = (rt: Runtime): Operation[] => {
   const { db } = rt;
   const find = (ctx: Context) => findFlavor(db, whoOf(ctx), ctx.params['flavor_id'] ?? '');
-  const list = async (ctx: Context<unknown, { limit?: string; marker?: string; is_public?: string; minRam?: string; minDisk?: string; sort_key?: string; sort_dir?: string }>) => {
+  const list = async (ctx: Context<unknown, { limit?: string; marker?: string; is_public?: string; minRam?: string; minDisk?: string; sort_key?: string; sort_dir?: string; name?: string }>) => {
     const { query } = ctx;
     const who = whoOf(ctx);
     const number = (name: string, text: string | undefined) => {
@@ -28,7 +29,7 @@ export const routes = (rt: Runtime): Operation[] => {
     if (query.is_public !== undefined && query.is_public.toLowerCase() !== 'none' && asked === undefined) throw new BadRequest(`Invalid is_public filter [${query.is_public}]`);
     const limit = pageSize(rt, query.limit);
     const rows = await listFlavors(db, {
-      public: who.admin ? asked : true, projectId: who.projectId, minRam: number('minRam', query.minRam), minDisk: number('minDisk', query.minDisk), limit, marker: query.marker,
+      public: who.admin ? asked : true, projectId: who.projectId, minRam: number('minRam', query.minRam), minDisk: number('minDisk', query.minDisk), name: ctx.dialect.has('no rxtx factor') ? query.name : undefined, limit, marker: query.marker,
       sorts: parseSort({ sort_key: query.sort_key ?? 'flavorid', sort_dir: query.sort_dir ?? 'asc' }, [...flavorSortKeys, 'id'], [], key => new BadRequest(`Unable to find sort column ${key}`)).filter((s, i, all) => s.key !== 'id' || i < all.length - 1).concat([{ key: 'flavorid', dir: 'asc' }]).filter((s, i, all) => all.findIndex(o => o.key === s.key) === i),
     });
     const more = rows.length === limit && rows.length > 0 ? { flavors_links: nextLink(ctx, rows.at(-1)?.id as string) } : {};
@@ -49,7 +50,7 @@ export const routes = (rt: Runtime): Operation[] => {
     operation({
       id: 'flavors.create', summary: 'Create a flavor', method: 'POST', path: '/flavors', policy: 'os_compute_api:os-flavor-manage:create', body: Create, reply: Shown,
       handler: async ctx => {
-        const f = ctx.body.flavor;
+        const f: z.output<typeof Create.newest>['flavor'] & { rxtx_factor?: number } = ctx.body.flavor;
         const id = f.id === null || f.id === undefined || f.id === 'auto' ? newId() : String(f.id);
         try {
           // The project that makes a private flavor gets no access by that, as upstream has it (LP 1209101).

@@ -15,7 +15,7 @@ export async function findFlavor(trx: Trx, who: { projectId: string | undefined;
   if (!row) throw new NotFound(`Flavor ${id} could not be found.`);
   return row;
 }
-export interface FlavorList { readonly public: boolean | undefined; readonly projectId: string | undefined; readonly minRam: number | undefined; readonly minDisk: number | undefined; readonly sorts: readonly { key: string; dir: 'asc' | 'desc' }[]; readonly limit: number; readonly marker: string | undefined }
+export interface FlavorList { readonly public: boolean | undefined; readonly projectId: string | undefined; readonly minRam: number | undefined; readonly minDisk: number | undefined; readonly name?: string | undefined; readonly sorts: readonly { key: string; dir: 'asc' | 'desc' }[]; readonly limit: number; readonly marker: string | undefined }
 const columns: Readonly<Record<string, string>> = { flavorid: 'f.id', id: 'f.num', name: 'f.name', memory_mb: 'f.memory_mb', vcpus: 'f.vcpus', root_gb: 'f.root_gb', ephemeral_gb: 'f.ephemeral_gb', swap: 'f.swap_mb', rxtx_factor: 'f.rxtx_factor', is_public: 'f.is_public', disabled: 'f.disabled', created_at: 'f.created_at', updated_at: 'f.updated_at', vcpu_weight: 'f.vcpus' };
 export const flavorSortKeys = Object.keys(columns);
 
@@ -25,6 +25,7 @@ export async function listFlavors(trx: Trx, o: FlavorList): Promise<FlavorRow[]>
   if (o.public === false) query.where('f.is_public', false);
   if (o.minRam !== undefined) query.where('f.memory_mb', '>=', o.minRam);
   if (o.minDisk !== undefined) query.where('f.root_gb', '>=', o.minDisk);
+  if (o.name !== undefined) query.where('f.name', o.name);
   const marker: Record<string, unknown> | undefined = o.marker === undefined ? undefined : await trx('flavors').where({ id: o.marker }).first();
   if (o.marker !== undefined && !marker) throw new BadRequest(`marker [${o.marker}] not found`);
   return keyset(query, [...o.sorts.filter(s => s.key !== 'flavorid'), ...o.sorts.filter(s => s.key === 'flavorid')].map(s => ({ column: columns[s.key] as string, dir: s.dir, ...(marker ? { after: marker[(columns[s.key] as string).slice(2)] } : {}) })), o.limit);

@@ -60,5 +60,10 @@ export const changes: Change[] = [
   createMembers('2.90', 'the hostname may be chosen', 'hostname'),
   { at: '2.90', shape: 'ServerUpdate', why: 'the hostname may be changed', was: before(['server'], 'hostname') },
   { at: '2.90', trait: 'hostname for all', why: 'everyone sees the hostname' },
+  { at: '2.94', shape: 'ServerCreate', why: 'the hostname may be a whole domain name', was: newer => within(newer, ['server'], s => s.safeExtend({ hostname: f.hostname.optional() })) },
+  { at: '2.94', shape: 'ServerUpdate', why: 'the hostname may be a whole domain name', was: newer => within(newer, ['server'], s => s.safeExtend({ hostname: f.hostname.optional() })) },
   ...down('2.96', 'the zone that a server was asked to be in', without('pinned_availability_zone')),
+  ...down('2.98', 'the image shows its properties', (s: { image?: unknown }) => { if (typeof s.image === 'object' && s.image !== null) delete (s.image as Record<string, unknown>)['properties']; return s; }),
+  ...down('2.100', 'the scheduler hints are shown', without('scheduler_hints')),
+  { at: '2.104', shape: 'ServerUpdate', why: 'a server may be pinned to its zone, and unpinned', was: before(['server'], 'pinned_availability_zone') },
 ];

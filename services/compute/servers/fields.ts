@@ -26,6 +26,8 @@ export const tags = z.array(tag).max(50);
 /** Device tags are one word shorter than server tags in what they allow. */
 export const deviceTag = z.string().min(1).max(60).regex(/^[^,/]*$/);
 export const hostname = z.string().min(1).max(63).regex(/^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$/);
+/** A whole domain name, since 2.94. */
+export const fqdn = z.string().min(1).max(255).regex(/^[a-zA-Z0-9-._]*$/);
 export const hostName = z.string().min(1).max(255).regex(/^[a-zA-Z0-9-._]*$/);
 export const ipv4 = z.union([z.ipv4(), z.literal('')]);
 /** Kept in its shortest form. */

@@ -27,7 +27,7 @@ export const Create = shape('ServerCreate', z.strictObject({
     availability_zone: f.zone.optional(), key_name: f.keyName.optional(), min_count: f.whole(1).optional(), max_count: f.whole(1).optional(), return_reservation_id: f.boolean.optional(),
     security_groups: z.array(z.strictObject({ name: z.string().min(1).max(255).optional() })).optional(), user_data: f.userData.optional(), config_drive: f.boolean.nullable().optional(),
     block_device_mapping: z.array(deviceV1).optional(), block_device_mapping_v2: z.array(deviceV2).optional(), description: f.description.optional(), tags: f.tags.optional(), trusted_image_certificates: f.trustedCerts.optional(),
-    host: f.hostName.optional(), hypervisor_hostname: f.hostName.optional(), hostname: f.hostname.optional(),
+    host: f.hostName.optional(), hypervisor_hostname: f.hostName.optional(), hostname: f.fqdn.optional(),
   }),
   'os:scheduler_hints': hints.optional(), 'OS-SCH-HNT:scheduler_hints': hints.optional(),
 }));
@@ -35,7 +35,7 @@ export type CreateBody = z.output<typeof Create.newest>;
 
 export const Update = shape('ServerUpdate', z.strictObject({
   server: z.strictObject({
-    name: f.name.optional(), 'OS-DCF:diskConfig': f.diskConfig.optional(), accessIPv4: f.ipv4.optional(), accessIPv6: f.ipv6.optional(), description: f.description.optional(), hostname: f.hostname.optional(),
+    name: f.name.optional(), 'OS-DCF:diskConfig': f.diskConfig.optional(), accessIPv4: f.ipv4.optional(), accessIPv6: f.ipv6.optional(), description: f.description.optional(), hostname: f.fqdn.optional(), pinned_availability_zone: f.zone.nullable().optional(),
   }),
 }));
 

@@ -3,6 +3,7 @@ import type { Context } from '@cumulet/http';
 import { micros, orNull, seconds } from '@cumulet/wire';
 import { createHash } from 'node:crypto';
 import type { PortFacts } from '../neighbours.ts';
+import { shownProperties } from './image_properties.ts';
 import { instanceName, isVolumeBacked, type ServerFlavor, type ServerRow } from './row.ts';
 import { statusOf } from './states.ts';
 import type { FullServer } from './store.ts';
@@ -53,7 +54,7 @@ export function detail(ctx: Context, row: FullServer, ports: readonly PortFacts[
   const groups = groupsOf(ports);
   return {
     id: row.id, name: row.name, status, tenant_id: row.project_id, user_id: row.user_id, metadata: row.metadata, hostId: hostId(row),
-    image: isVolumeBacked(row.devices) || row.image_id === null ? '' : { id: row.image_id, links: bookmark(ctx, 'images', row.image_id) },
+    image: isVolumeBacked(row.devices) || row.image_id === null ? '' : { id: row.image_id, links: bookmark(ctx, 'images', row.image_id), properties: shownProperties(row.image.properties) },
     flavor: embeds ? embeddedFlavor(row.flavor, specs) : { id: row.flavor.id, links: bookmark(ctx, 'flavors', row.flavor.id) },
     created: seconds(row.created_at), updated: seconds(row.updated_at), addresses: addressesOf(ports), accessIPv4: row.access_ip_v4, accessIPv6: row.access_ip_v6, links: serverLinks(ctx, row.id),
     'OS-DCF:diskConfig': row.disk_config,
@@ -73,7 +74,7 @@ export function detail(ctx: Context, row: FullServer, ports: readonly PortFacts[
     ...hostStatusView(ctx, row),
     locked: row.locked_by !== null, locked_reason: row.locked_reason, description: row.description, tags: row.tags, trusted_image_certificates: row.trusted_certs,
     ...(o.groups ? { server_groups: row.group_id === null ? [] : [row.group_id] } : {}),
-    pinned_availability_zone: row.pinned_zone,
+    pinned_availability_zone: row.pinned_zone, scheduler_hints: row.scheduler_hints,
   };
 }
 function hostStatusView(ctx: Context, row: FullServer): Record<string, unknown> {
