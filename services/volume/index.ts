@@ -14,6 +14,7 @@ export type { AttachmentFacts, At, By, CreateForServer, ReserveOptions, VolumeFa
 export { makeApp } from './app.ts';
 export { connectPlan, disconnectPlan } from './attachments/plans.ts';
 export { bootstrap } from './bootstrap.ts';
+export { olderNamesOf, type OlderNames, type OlderSnapshot, type OlderVolume } from './for_older_names.ts';
 export { volumesOf } from './for_compute_work.ts';
 export { hostPlans, type HostDeps } from './snapshots/still.ts';
 export { openWork, plans } from './work.ts';
