@@ -1,5 +1,5 @@
 import type { Runtime } from '@cumulet/service';
-import type { Neighbours } from './neighbours.ts';
+import type { RequestNeighbours } from './neighbours.ts';
 
 /** What the handlers of the API have. */
-export interface Compute { readonly rt: Runtime; readonly n: Neighbours }
+export interface Compute { readonly rt: Runtime; readonly n: RequestNeighbours }

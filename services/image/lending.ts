@@ -42,6 +42,10 @@ export const images = {
   named(trx: Trx, ids: readonly string[]): Promise<{ id: string; name: string | null }[]> {
     return ids.length === 0 ? Promise.resolve([]) : trx('images').whereIn('id', [...ids]).whereNot('status', 'pending_delete').select('id', 'name');
   },
+  /** Active images of a project with all of these properties, newest first. */
+  withProperties(trx: Trx, owner: string, properties: Readonly<Record<string, string>>): Promise<{ id: string }[]> {
+    return trx('images').where({ owner, status: 'active' }).whereRaw('properties @> ?::jsonb', [JSON.stringify(properties)]).orderBy('created_at', 'desc').select('id');
+  },
   /** A queued image. 413 over quota, 409 when the id is taken. */
   async createRecord(trx: Trx, rt: Pick<Runtime, 'settings'>, o: NewImage): Promise<ImageFacts> {
     const row = await insertImage(trx, {

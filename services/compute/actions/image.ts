@@ -58,7 +58,7 @@ export const routes = (c: Compute): Operation[] => [
           history: 'createBackup', plan: snapshotPlan, taskState: 'image_backup',
           prepare: async (_, __, taskId) => {
             const id = await snapshotImage(c, trx, row, taskId, { name: b.name, properties: { ...b.metadata, image_type: 'backup', backup_type: b.backup_type } }).catch(quota);
-            const older: { id: string }[] = await trx('images').where({ owner: row.project_id, status: 'active' }).whereRaw('properties @> ?::jsonb', [JSON.stringify({ instance_uuid: row.id, image_type: 'backup', backup_type: b.backup_type })]).orderBy('created_at', 'desc').offset(Math.max(0, b.rotation - 1)).select('id');
+            const older = (await c.n.images.withProperties(trx, row.project_id, { instance_uuid: row.id, image_type: 'backup', backup_type: b.backup_type })).slice(Math.max(0, b.rotation - 1));
             return { input: { serverId: row.id, imageId: id, prune: older.map(o => o.id) }, reply: id };
           },
         });

@@ -20,6 +20,9 @@ export const changes: Change[] = [{ at: '2.41', shape: 'Aggregate', why: 'aggreg
 interface Row { num: number; id: string; name: string; metadata: Record<string, string>; hosts: string[]; created_at: Date; updated_at: Date | null }
 const view = (r: Row) => ({ id: r.num, uuid: r.id, name: r.name, hosts: r.hosts, metadata: r.metadata, created_at: micros(r.created_at), updated_at: orNull(micros)(r.updated_at), deleted_at: null, deleted: false, availability_zone: r.metadata['availability_zone'] ?? null });
 
+/** What is not there is not active. */
+const absent = (error: unknown): undefined => { if (!(error instanceof NotFound)) throw error; };
+
 export const routes = (c: Compute): Operation[] => {
   const { db } = c.rt;
   const rule = (verb: string) => `os_compute_api:os-aggregates:${verb}`;
@@ -100,7 +103,7 @@ export const routes = (c: Compute): Operation[] => {
       handler: async ctx => {
         const row = await find(ctx);
         if (new Set(ctx.body.cache.map(i => i.id)).size !== ctx.body.cache.length) throw new BadRequest('Duplicate images in request');
-        for (const image of ctx.body.cache) if (!await db('images').where({ id: image.id, status: 'active' }).first('id')) throw new BadRequest(`Image ${image.id} is not found`);
+        for (const image of ctx.body.cache) if ((await c.n.images.find(db, { isAdmin: true }, image.id).catch(absent))?.status !== 'active') throw new BadRequest(`Image ${image.id} is not found`);
         if (row.hosts.length === 0) throw new BadRequest(`Aggregate ${row.num} has no hosts.`);
         return new Reply(202);
       },

@@ -1,10 +1,13 @@
 import { operation, Reply, type Operation } from '@cumulet/http';
 import type { Diagnostics } from '@cumulet/drivers/hypervisor';
+import type { Trx } from '@cumulet/db';
+import type { GroupFacts, RuleFacts } from '@cumulet/network';
 import { Conflict, shape, type Change } from '@cumulet/wire';
 import { z } from 'zod';
 import { askHost } from '../actions/console.ts';
 import type { Compute } from '../compute.ts';
 import { refuseState, serverFor } from '../servers/act.ts';
+import { portsOf } from '../servers/store.ts';
 
 const View = shape('Diagnostics', z.any());
 export const changes: Change[] = [
@@ -49,16 +52,20 @@ export const routes = (c: Compute): Operation[] => {
       id: 'server_security_groups.list', summary: 'Security groups of a server', method: 'GET', path: '/servers/:server_id/os-security-groups', policy: 'os_compute_api:os-security-groups:list', permit: 'object',
       handler: async ctx => {
         const row = await serverFor(ctx as never, db);
-        const groups = await db('security_groups as g').whereExists(q => { q.select(db.raw('1')).from('port_security_groups as pg').join('server_ports as sp', 'sp.port_id', 'pg.port_id').whereRaw('pg.security_group_id = g.id').where('sp.server_id', row.id); }).orderBy('g.name').select('g.id', 'g.name', 'g.description', 'g.project_id') as { id: string; name: string; description: string; project_id: string }[];
-        const rules = await db('security_group_rules').whereIn('security_group_id', groups.map(g => g.id)).where({ direction: 'ingress' }) as Rule[];
-        return { security_groups: groups.map(g => ({ id: g.id, description: g.description, name: g.name, tenant_id: g.project_id, rules: rules.filter(r => r.security_group_id === g.id).map(r => ruleView(r)) })) };
+        const ports = await c.n.networks.ports(db, (await portsOf(db, row.id)).map(p => p.port_id));
+        const groups = await c.n.groups.groups(db, { ids: [...ports.values()].flatMap(p => p.security_groups.map(g => g.id)) });
+        return { security_groups: await groupViews(c, db, groups) };
       },
     }),
   ];
 };
-export interface Rule { id: string; security_group_id: string; protocol: string | null; port_range_min: number | null; port_range_max: number | null; remote_ip_prefix: string | null; remote_group_id: string | null; project_id: string; remote_name?: string | null }
 /** A rule as nova-network had it: only what comes in. */
-export const ruleView = (r: Rule) => ({
+export const ruleView = (r: RuleFacts) => ({
   id: r.id, parent_group_id: r.security_group_id, ip_protocol: r.protocol === null ? null : r.protocol.toLowerCase(), from_port: r.port_range_min, to_port: r.port_range_max,
-  group: r.remote_group_id === null ? {} : { name: r.remote_name ?? 'default', tenant_id: r.project_id }, ip_range: r.remote_ip_prefix === null ? {} : { cidr: r.remote_ip_prefix },
+  group: r.remote_group_id === null ? {} : { name: r.remote_name ?? '', tenant_id: r.remote_project ?? '' }, ip_range: r.remote_ip_prefix === null ? {} : { cidr: r.remote_ip_prefix },
 });
+/** Groups with their rules, from one further query. */
+export async function groupViews(c: Compute, trx: Trx, groups: readonly GroupFacts[]) {
+  const rules = await c.n.groups.rules(trx, groups.map(g => g.id));
+  return groups.map(g => ({ id: g.id, description: g.description, name: g.name, tenant_id: g.project_id, rules: rules.filter(r => r.security_group_id === g.id).map(ruleView) }));
+}

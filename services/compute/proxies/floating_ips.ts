@@ -1,6 +1,6 @@
 import { transaction, type Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
-import { groupsForCompute } from '@cumulet/network';
+import type { FloatingIpFacts } from '@cumulet/network';
 import { BadRequest, Conflict, Fault, NotFound, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { path as actionPath } from '../actions/power.ts';
@@ -9,8 +9,7 @@ import { refuseLocked, serverFor } from '../servers/act.ts';
 import { portsOf } from '../servers/store.ts';
 
 const until = '2.35';
-interface Floating { id: string; ip: string; fixed_ip: string | null; port_id: string | null; device_id: string | null; pool: string }
-const view = (f: Floating) => ({ id: f.id, ip: f.ip, fixed_ip: f.fixed_ip, instance_id: f.device_id || null, pool: f.pool });
+const view = (f: FloatingIpFacts) => ({ id: f.id, ip: f.ip, fixed_ip: f.fixed_ip, instance_id: f.device_id || null, pool: f.pool });
 const address = z.union([z.ipv4(), z.ipv6()]);
 const Create = shape('FloatingIpCreate', z.looseObject({ pool: z.string().nullable().optional() }).nullable());
 const Add = shape('AddFloatingIp', z.strictObject({ addFloatingIp: z.strictObject({ address, fixed_address: address.optional() }) }));
@@ -19,33 +18,32 @@ const Remove = shape('RemoveFloatingIp', z.strictObject({ removeFloatingIp: z.st
 /** Floating IPs as nova-network named them: the network service's own rows. */
 export const routes = (c: Compute): Operation[] => {
   const { db } = c.rt;
-  const groups = () => groupsForCompute({ tasks: c.rt.tasks });
-  const all = (trx: Trx, project: string): Promise<Floating[]> => trx('floating_ips as f').join('networks as n', 'n.id', 'f.floating_network_id').leftJoin('ports as p', 'p.id', 'f.port_id').where('f.project_id', project).orderBy('f.created_at')
-    .select('f.id', trx.raw('host(f.floating_ip) as ip'), trx.raw('host(f.fixed_ip) as fixed_ip'), 'f.port_id', 'p.device_id', 'n.name as pool') as never;
-  const find = async (trx: Trx, ctx: Context): Promise<Floating> => {
+  const { groups } = c.n;
+  const all = (trx: Trx, project: string): Promise<FloatingIpFacts[]> => groups.floatingIps(trx, project);
+  const find = async (trx: Trx, ctx: Context): Promise<FloatingIpFacts> => {
     const id = ctx.params['id'] ?? '';
     const f = (await all(trx, ctx.caller.projectId ?? '')).find(x => x.id === id);
     if (!f) throw new NotFound(`Floating IP not found for ID ${id}`);
     return f;
   };
-  const byAddress = async (trx: Trx, ctx: Context, ip: string): Promise<Floating> => {
+  const byAddress = async (trx: Trx, ctx: Context, ip: string): Promise<FloatingIpFacts> => {
     const f = (await all(trx, ctx.caller.projectId ?? '')).find(x => x.ip === ip);
     if (!f) throw new NotFound('floating IP not found');
     return f;
   };
   return [
-    operation({ id: 'floating_ip_pools.list', summary: 'External networks (older name)', method: 'GET', path: '/os-floating-ip-pools', until, policy: 'os_compute_api:os-floating-ip-pools', handler: async () => ({ floating_ip_pools: (await db('networks').where({ external: true }).orderBy('name').select('name') as { name: string }[]).map(n => ({ name: n.name })) }) }),
+    operation({ id: 'floating_ip_pools.list', summary: 'External networks (older name)', method: 'GET', path: '/os-floating-ip-pools', until, policy: 'os_compute_api:os-floating-ip-pools', handler: async () => ({ floating_ip_pools: (await groups.pools(db)).map(name => ({ name })) }) }),
     operation({ id: 'floating_ips.list', summary: 'Floating IPs (older name)', method: 'GET', path: '/os-floating-ips', until, policy: 'os_compute_api:os-floating-ips:list', handler: async ctx => ({ floating_ips: (await all(db, ctx.caller.projectId ?? '')).map(view) }) }),
     operation({ id: 'floating_ips.show', summary: 'A floating IP (older name)', method: 'GET', path: '/os-floating-ips/:id', until, policy: 'os_compute_api:os-floating-ips:show', handler: async ctx => ({ floating_ip: view(await find(db, ctx as never)) }) }),
     operation({
       id: 'floating_ips.create', summary: 'A new floating IP (older name)', method: 'POST', path: '/os-floating-ips', until, policy: 'os_compute_api:os-floating-ips:create', body: Create,
       handler: async ctx => {
         const project = ctx.caller.projectId ?? '';
-        const id = await transaction(db, trx => groups().allocate(trx, project, ctx.body?.pool ?? undefined));
-        return { floating_ip: view((await all(db, project)).find(f => f.id === id) as Floating) };
+        const id = await transaction(db, trx => groups.allocate(trx, project, ctx.body?.pool ?? undefined));
+        return { floating_ip: view((await all(db, project)).find(f => f.id === id) as FloatingIpFacts) };
       },
     }),
-    operation({ id: 'floating_ips.delete', summary: 'Give a floating IP up (older name)', method: 'DELETE', path: '/os-floating-ips/:id', until, policy: 'os_compute_api:os-floating-ips:delete', handler: async ctx => { await transaction(db, async trx => groups().free(trx, (await find(trx, ctx as never)).id)); return new Reply(202); } }),
+    operation({ id: 'floating_ips.delete', summary: 'Give a floating IP up (older name)', method: 'DELETE', path: '/os-floating-ips/:id', until, policy: 'os_compute_api:os-floating-ips:delete', handler: async ctx => { await transaction(db, async trx => groups.free(trx, (await find(trx, ctx as never)).id)); return new Reply(202); } }),
     operation({
       id: 'servers.addFloatingIp', summary: 'Point a floating IP at a server (older name)', method: 'POST', path: actionPath, action: 'addFloatingIp', until: '2.43', policy: 'os_compute_api:os-floating-ips:add', permit: 'object', status: 202, body: Add,
       handler: ctx => transaction(db, async trx => {
@@ -55,7 +53,7 @@ export const routes = (c: Compute): Operation[] => {
         const ports = [...(await c.n.networks.ports(trx, (await portsOf(trx, row.id)).map(p => p.port_id))).values()];
         const port = ports.find(p => (b.fixed_address === undefined ? p.fixed_ips.length > 0 : p.fixed_ips.some(f => f.ip_address === b.fixed_address)));
         if (!port) throw new BadRequest(b.fixed_address === undefined ? 'No fixed IPs associated to instance' : 'Specified fixed address not assigned to instance');
-        await groups().point(trx, (await byAddress(trx, ctx as never, b.address)).id, { portId: port.id, fixedIp: b.fixed_address }).catch((error: unknown) => { throw error instanceof Fault && error.status === 409 ? new BadRequest(error.message) : error; });
+        await groups.point(trx, (await byAddress(trx, ctx as never, b.address)).id, { portId: port.id, fixedIp: b.fixed_address }).catch((error: unknown) => { throw error instanceof Fault && error.status === 409 ? new BadRequest(error.message) : error; });
       }),
     }),
     operation({
@@ -66,7 +64,7 @@ export const routes = (c: Compute): Operation[] => {
         const { address: ip } = ctx.body.removeFloatingIp;
         const f = await byAddress(trx, ctx as never, ip);
         if (f.device_id !== row.id) throw new Conflict(`Floating IP ${ip} is not associated with instance ${row.id}.`);
-        await groups().point(trx, f.id, null);
+        await groups.point(trx, f.id, null);
       }),
     }),
   ];

@@ -1,6 +1,7 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
-import { seconds, BadRequest, Fault, Forbidden, NotFound, shape } from '@cumulet/wire';
+import { olderImages } from '@cumulet/image';
+import { parseTime, seconds, BadRequest, Fault, Forbidden, NotFound, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { imageWho, type ImageFacts } from '../neighbours.ts';
@@ -33,31 +34,22 @@ export const routes = (c: Compute): Operation[] => {
     const q = new URLSearchParams(ctx.search);
     const limit = pageSize(c.rt, q.get('limit') ?? undefined);
     const who = whoOf(ctx);
-    const query = db('images').whereNot({ status: 'pending_delete' }).orderByRaw('created_at desc nulls last, id desc nulls last').limit(limit);
-    if (!who.admin) query.where(w => w.where('owner', who.projectId).orWhere('visibility', 'public').orWhereExists(m => m.from('image_members').whereRaw('image_members.image_id = images.id').where({ member: who.projectId, status: 'accepted' })));
     const [name, server, type, wanted, minDisk, minRam, since] = ['name', 'server', 'type', 'status', 'minDisk', 'minRam', 'changes-since'].map(k => q.get(k));
-    if (name != null) query.where({ name });
-    if (server != null) query.whereRaw(`properties ->> 'instance_uuid' = ?`, [server.split('/').at(-1) as string]);
-    if (type != null) query.whereRaw(`properties ->> 'image_type' = ?`, [type]);
-    if (wanted != null) query.whereIn('status', Object.entries(status).filter(([, s]) => s === wanted.toUpperCase()).map(([k]) => k));
-    for (const [column, text] of [['min_disk', minDisk], ['min_ram', minRam]] as const) if (text != null) { if (!/^\d+$/.test(text)) throw new BadRequest(`Invalid ${column} filter [${text}]`); query.where(column, '>=', Number(text)); }
-    if (since != null) { const at = new Date(since); if (!Number.isNaN(at.getTime())) query.where('updated_at', '>=', at); }
-    const marker = q.get('marker');
-    if (marker !== null) {
-      const row = /^[0-9a-f-]{36}$/i.test(marker) ? await db('images').where({ id: marker }).first('created_at', 'id') as { created_at: Date; id: string } | undefined : undefined;
-      if (!row) throw new BadRequest(`marker [${marker}] not found`);
-      query.whereRaw('(created_at, id) < (?, ?)', [row.created_at, row.id]);
-    }
-    const rows = await query as ImageFacts[];
+    const number = (column: string, text: string | null | undefined) => {
+      if (text == null) return undefined;
+      if (!/^\d{1,9}$/.test(text)) throw new BadRequest(`Invalid ${column} filter [${text}]`);
+      return Number(text);
+    };
+    const at = since == null ? undefined : parseTime(since);
+    const rows = await olderImages.page(db, imageWho(who), {
+      name: name ?? undefined, statuses: wanted == null ? undefined : Object.entries(status).filter(([, s]) => s === wanted.toUpperCase()).map(([k]) => k), minDisk: number('min_disk', minDisk), minRam: number('min_ram', minRam),
+      changedSince: at, properties: { ...(server == null ? {} : { instance_uuid: server.split('/').at(-1) as string }), ...(type == null ? {} : { image_type: type }) }, limit, marker: q.get('marker') ?? undefined,
+    });
     return { rows, links: q.get('limit') !== null && rows.length === limit && rows.length > 0 ? { images_links: nextLink(ctx, rows.at(-1)?.id as string) } : {} };
   };
   const change = (ctx: Context, edit: (now: Record<string, string>) => Record<string, string>) => transaction(db, async trx => {
-    const image = await find(ctx);
-    if (image.owner !== ctx.caller.projectId && !whoOf(ctx).admin) throw new Forbidden('You are not allowed to change this image.');
-    const next = edit({ ...image.properties });
-    if (Object.keys(next).length > 128) throw new Forbidden('Image metadata limit exceeded');
-    await trx('images').where({ id: image.id }).update({ properties: JSON.stringify(next), updated_at: trx.fn.now() });
-    return next;
+    const { id } = await find(ctx);
+    return olderImages.setProperties(trx, imageWho(whoOf(ctx)), id, c.rt.settings.image.propertyQuota, edit);
   });
   const key = (ctx: Context) => ctx.params['key'] ?? '';
   return [

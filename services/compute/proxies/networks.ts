@@ -15,11 +15,7 @@ const absent = Object.fromEntries(['cidr', 'netmask', 'gateway', 'broadcast', 'd
 
 export const routes = (c: Compute): Operation[] => {
   const { db } = c.rt;
-  const all = async (ctx: Context): Promise<Pick<NetworkFacts, 'id' | 'name'>[]> => {
-    const who = whoOf(ctx);
-    const query = db('networks').orderBy('created_at').select('id', 'name');
-    return who.admin ? query : query.where(q => q.where('project_id', who.projectId).orWhere('shared', true).orWhere('external', true)) as never;
-  };
+  const all = (ctx: Context): Promise<NetworkFacts[]> => c.n.networks.visible(db, whoOf(ctx));
   const one = async (ctx: Context) => {
     const id = ctx.params['id'] ?? '';
     const found = (await all(ctx)).find(n => n.id === id);

@@ -1,42 +1,61 @@
-import { operation, type Context, type Operation } from '@cumulet/http';
-import { BadRequest, micros, NotFound } from '@cumulet/wire';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { OlderSnapshot, OlderVolume } from '@cumulet/volume';
+import { BadRequest, Fault, Forbidden, micros, one, shape } from '@cumulet/wire';
+import { z } from 'zod';
 import type { Compute } from '../compute.ts';
-import { whoOf } from '../who.ts';
+import { boolean, whole } from '../servers/fields.ts';
 
 const until = '2.35';
-interface Row { id: string; status: string; size: number; availability_zone: string; created_at: Date; name: string | null; description: string | null; snapshot_id: string | null; metadata: Record<string, string>; type: string | null; attachments: { server_id: string; device: string }[] }
-interface Snap { id: string; name: string | null; description: string | null; status: string; volume_id: string; size: number; created_at: Date }
+const digits = one(z.string().regex(/^[0-9]*$/).transform(v => (v === '' ? undefined : v))).optional();
+const Page = shape('OlderVolumeQuery', z.looseObject({ limit: digits, offset: digits }));
+const Create = shape('OlderVolumeCreate', z.strictObject({ volume: z.strictObject({
+  size: whole(1), volume_type: z.string().max(255).optional(), metadata: z.record(z.string().max(255), z.union([z.string().max(255), z.number(), z.boolean()]).transform(String)).optional(), snapshot_id: z.string().max(255).optional(),
+  availability_zone: z.string().max(255).optional(), display_name: z.string().max(255).optional(), display_description: z.string().max(255).optional(),
+}) }));
+const CreateSnapshot = shape('OlderSnapshotCreate', z.strictObject({ snapshot: z.strictObject({ volume_id: z.string().max(255), force: boolean.optional(), display_name: z.string().max(255).optional(), display_description: z.string().max(255).optional() }) }));
+const Assisted = shape('AssistedSnapshotCreate', z.strictObject({ snapshot: z.strictObject({
+  volume_id: z.string().min(1), create_info: z.looseObject({ snapshot_id: z.string().min(1), type: z.enum(['qcow2']), new_file: z.string().min(1), id: z.string().min(1).optional() }),
+}) }));
 
-/** Volumes as nova-volume showed them: read here, changed through the block storage service. */
+const view = (v: OlderVolume) => ({
+  id: v.id, status: v.status, size: v.size, availabilityZone: v.availability_zone, createdAt: micros(v.created_at), attachments: v.attachments.length > 0 ? v.attachments.slice(0, 1).map(a => ({ id: v.id, volumeId: v.id, serverId: a.server_id, ...(a.device ? { device: a.device } : {}) })) : [{}],
+  displayName: v.name, displayDescription: v.description, volumeType: v.type, snapshotId: v.snapshot_id, metadata: v.metadata,
+});
+const snapView = (s: OlderSnapshot) => ({ id: s.id, status: s.status, size: s.size, createdAt: micros(s.created_at), displayName: s.name, displayDescription: s.description, volumeId: s.volume_id });
+/** What the volume service refuses, as nova hands it on: over quota is 403 here. */
+const handedOn = (error: unknown): never => {
+  if (error instanceof Fault && error.status === 413) throw new Forbidden(error.message);
+  if (error instanceof Fault && error.status === 400) throw new BadRequest(error.message.startsWith('Invalid input received: ') ? error.message : `Invalid input received: ${error.message}`);
+  throw error;
+};
+
+/** Volumes and snapshots as nova-volume named them: the volume service's own use cases. */
 export const routes = (c: Compute): Operation[] => {
-  const { db } = c.rt;
-  const rows = (ctx: Context) => db('volumes as v').leftJoin('volume_types as t', 't.id', 'v.type_id').where('v.project_id', whoOf(ctx).projectId).where('v.hidden', false).orderByRaw('v.created_at desc nulls last, v.id desc nulls last').limit(c.rt.settings.http.maxLimit)
-    .select('v.*', 't.name as type', db.raw(`coalesce((select jsonb_agg(jsonb_build_object('server_id', b.server_id, 'device', b.device_name)) from block_devices b where b.volume_id = v.id and b.attachment_id is not null), '[]') as attachments`));
-  const view = (v: Row) => ({
-    id: v.id, status: v.status, size: v.size, availabilityZone: v.availability_zone, createdAt: micros(v.created_at), attachments: v.attachments.length > 0 ? v.attachments.map(a => ({ id: v.id, volumeId: v.id, serverId: a.server_id, ...(a.device ? { device: a.device } : {}) })) : [{}],
-    displayName: v.name, displayDescription: v.description, volumeType: v.type, snapshotId: v.snapshot_id, metadata: v.metadata,
-  });
-  const snaps = (ctx: Context) => db('volume_snapshots').where({ project_id: whoOf(ctx).projectId }).orderByRaw('created_at desc nulls last').limit(c.rt.settings.http.maxLimit);
-  const snapView = (s: Snap) => ({ id: s.id, status: s.status, size: s.size, createdAt: micros(s.created_at), displayName: s.name, displayDescription: s.description, volumeId: s.volume_id });
-  const elsewhere = (): never => { throw new BadRequest('Volumes and snapshots are changed through the block storage service.'); };
-  const list = (id: string, path: string, rule: string) => operation({ id, summary: 'Volumes (older name)', method: 'GET', path, until, policy: rule, handler: async ctx => ({ volumes: (await rows(ctx as never) as Row[]).map(view) }) });
-  const snapList = (id: string, path: string, rule: string) => operation({ id, summary: 'Snapshots (older name)', method: 'GET', path, until, policy: rule, handler: async ctx => ({ snapshots: (await snaps(ctx as never) as Snap[]).map(snapView) }) });
+  const { older } = c.n;
+  const rule = (of: string) => `os_compute_api:os-volumes:${of}`;
+  const list = (id: string, path: string, verb: string) => operation({ id, summary: 'Volumes (older name)', method: 'GET', path, until, policy: rule(verb), query: Page, handler: async ctx => ({ volumes: (await older.list(ctx as Context, ctx.query)).map(view) }) });
+  const snapList = (id: string, path: string, verb: string) => operation({ id, summary: 'Snapshots (older name)', method: 'GET', path, until, policy: rule(`snapshots:${verb}`), query: Page, handler: async ctx => ({ snapshots: (await older.snapshots.list(ctx as Context, ctx.query)).map(snapView) }) });
+  const unassisted = (): never => { throw new BadRequest('Assisted volume snapshots are not supported by the hypervisor.'); };
   return [
-    list('volumes.list', '/os-volumes', 'os_compute_api:os-volumes:list'), list('volumes.detail', '/os-volumes/detail', 'os_compute_api:os-volumes:detail'),
+    list('volumes.list', '/os-volumes', 'list'), list('volumes.detail', '/os-volumes/detail', 'detail'),
+    operation({ id: 'volumes.show', summary: 'A volume (older name)', method: 'GET', path: '/os-volumes/:id', until, policy: rule('show'), handler: async ctx => ({ volume: view(await older.show(ctx as Context, ctx.params['id'] ?? '')) }) }),
     operation({
-      id: 'volumes.show', summary: 'A volume (older name)', method: 'GET', path: '/os-volumes/:id', until, policy: 'os_compute_api:os-volumes:show',
-      handler: async ctx => { const v = (await rows(ctx as never) as Row[]).find(x => x.id === ctx.params['id']); if (!v) throw new NotFound(`Volume ${ctx.params['id']} could not be found.`); return { volume: view(v) }; },
+      id: 'volumes.create', summary: 'A new volume (older name)', method: 'POST', path: '/os-volumes', until, policy: rule('create'), body: Create,
+      handler: async ctx => {
+        const b = ctx.body.volume;
+        const made = await older.create(ctx as Context, { sizeGiB: b.size, name: b.display_name, description: b.display_description, type: b.volume_type, zone: b.availability_zone, metadata: b.metadata, snapshotId: b.snapshot_id }).catch(handedOn);
+        return new Reply(200, { volume: view(made) }, { location: `${ctx.baseUrl}${ctx.path}/${made.id}` });
+      },
     }),
-    operation({ id: 'volumes.create', summary: 'A new volume (older name)', method: 'POST', path: '/os-volumes', until, policy: 'os_compute_api:os-volumes:create', handler: elsewhere }),
-    operation({ id: 'volumes.delete', summary: 'Delete a volume (older name)', method: 'DELETE', path: '/os-volumes/:id', until, policy: 'os_compute_api:os-volumes:delete', handler: elsewhere }),
-    snapList('snapshots.list', '/os-snapshots', 'os_compute_api:os-volumes:snapshots:list'), snapList('snapshots.detail', '/os-snapshots/detail', 'os_compute_api:os-volumes:snapshots:detail'),
+    operation({ id: 'volumes.delete', summary: 'Delete a volume (older name)', method: 'DELETE', path: '/os-volumes/:id', until, policy: rule('delete'), handler: async ctx => { await older.remove(ctx as Context, ctx.params['id'] ?? '').catch(handedOn); return new Reply(202); } }),
+    snapList('snapshots.list', '/os-snapshots', 'list'), snapList('snapshots.detail', '/os-snapshots/detail', 'detail'),
+    operation({ id: 'snapshots.show', summary: 'A snapshot (older name)', method: 'GET', path: '/os-snapshots/:id', until, policy: rule('snapshots:show'), handler: async ctx => ({ snapshot: snapView(await older.snapshots.show(ctx as Context, ctx.params['id'] ?? '')) }) }),
     operation({
-      id: 'snapshots.show', summary: 'A snapshot (older name)', method: 'GET', path: '/os-snapshots/:id', until, policy: 'os_compute_api:os-volumes:snapshots:show',
-      handler: async ctx => { const s = (await snaps(ctx as never) as Snap[]).find(x => x.id === ctx.params['id']); if (!s) throw new NotFound(`Snapshot ${ctx.params['id']} could not be found.`); return { snapshot: snapView(s) }; },
+      id: 'snapshots.create', summary: 'A new snapshot (older name)', method: 'POST', path: '/os-snapshots', until, policy: rule('snapshots:create'), body: CreateSnapshot,
+      handler: async ctx => { const b = ctx.body.snapshot; return { snapshot: snapView(await older.snapshots.create(ctx as Context, b.volume_id, { name: b.display_name, description: b.display_description, force: b.force ?? false }).catch(handedOn)) }; },
     }),
-    operation({ id: 'snapshots.create', summary: 'A new snapshot (older name)', method: 'POST', path: '/os-snapshots', until, policy: 'os_compute_api:os-volumes:snapshots:create', handler: elsewhere }),
-    operation({ id: 'snapshots.delete', summary: 'Delete a snapshot (older name)', method: 'DELETE', path: '/os-snapshots/:id', until, policy: 'os_compute_api:os-volumes:snapshots:delete', handler: elsewhere }),
-    operation({ id: 'assisted_snapshots.create', summary: 'A snapshot that the hypervisor takes for a volume', method: 'POST', path: '/os-assisted-volume-snapshots', policy: 'os_compute_api:os-assisted-volume-snapshots:create', handler: () => { throw new BadRequest('Assisted volume snapshots are not supported by the hypervisor.'); } }),
-    operation({ id: 'assisted_snapshots.delete', summary: 'Remove such a snapshot', method: 'DELETE', path: '/os-assisted-volume-snapshots/:id', policy: 'os_compute_api:os-assisted-volume-snapshots:delete', handler: () => { throw new BadRequest('Assisted volume snapshots are not supported by the hypervisor.'); } }),
+    operation({ id: 'snapshots.delete', summary: 'Delete a snapshot (older name)', method: 'DELETE', path: '/os-snapshots/:id', until, policy: rule('snapshots:delete'), handler: async ctx => { await older.snapshots.remove(ctx as Context, ctx.params['id'] ?? '').catch(handedOn); return new Reply(202); } }),
+    operation({ id: 'assisted_snapshots.create', summary: 'A snapshot that the hypervisor takes for a volume', method: 'POST', path: '/os-assisted-volume-snapshots', policy: 'os_compute_api:os-assisted-volume-snapshots:create', body: Assisted, handler: unassisted }),
+    operation({ id: 'assisted_snapshots.delete', summary: 'Remove such a snapshot', method: 'DELETE', path: '/os-assisted-volume-snapshots/:id', policy: 'os_compute_api:os-assisted-volume-snapshots:delete', handler: unassisted }),
   ];
 };

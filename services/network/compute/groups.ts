@@ -1,6 +1,6 @@
-import { brokenReference, duplicateOf } from '@cumulet/db';
+import { brokenReference, duplicateOf, type Trx } from '@cumulet/db';
 import type { Tasks } from '@cumulet/tasks';
-import { Conflict, newId, NotFound } from '@cumulet/wire';
+import { Conflict, isUuid, newId, NotFound } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { associate, insertFloatingIp } from '../floating_ips/service.ts';
 import { checkQuota } from '../quotas/quota.ts';
@@ -8,11 +8,40 @@ import { defaultGroup, groupInUse, insertGroup, type RuleCreate } from '../secur
 import { checkedRule } from '../security_groups/rules.ts';
 import { applyRouter, applySecurity } from '../wiring/enqueue.ts';
 
+export interface GroupFacts { readonly id: string; readonly name: string; readonly description: string; readonly project_id: string }
+/** A rule for what comes in; the prefix as it was given. */
+export interface RuleFacts {
+  readonly id: string; readonly security_group_id: string; readonly protocol: string | null; readonly port_range_min: number | null; readonly port_range_max: number | null; readonly remote_ip_prefix: string | null; readonly remote_group_id: string | null;
+  readonly remote_name: string | null; readonly remote_project: string | null;
+}
+/** `device_id` is the server that it leads to, `pool` the name of its network. */
+export interface FloatingIpFacts { readonly id: string; readonly ip: string; readonly fixed_ip: string | null; readonly port_id: string | null; readonly device_id: string | null; readonly pool: string }
+const ingress = (trx: Trx) => trx('security_group_rules as r').leftJoin('security_groups as g', 'g.id', 'r.remote_group_id').where('r.direction', 'ingress')
+  .select('r.id', 'r.security_group_id', 'r.protocol', 'r.port_range_min', 'r.port_range_max', trx.raw('coalesce(r.given_prefix, r.remote_ip_prefix::text) as remote_ip_prefix'), 'r.remote_group_id', 'g.name as remote_name', 'g.project_id as remote_project');
+
 /**
  * Security groups and floating IPs for compute's older names of them, in the caller's transaction. Whose a group or an address is, the caller has
  * looked up; the rules about names, protocols, quotas and use are the network service's own.
  */
 export const groupsForCompute = ({ tasks }: { tasks: Tasks }) => ({
+  /** Groups by name; `project` undefined: everybody's. */
+  async groups(trx: Trx, o: { project?: string | undefined; ids?: readonly string[]; limit?: number; offset?: number }): Promise<GroupFacts[]> {
+    const query = trx('security_groups').orderBy(['name', 'id']).select('id', 'name', 'description', 'project_id');
+    if (o.project !== undefined) query.where({ project_id: o.project });
+    if (o.ids) query.whereIn('id', o.ids.filter(isUuid));
+    if (o.limit !== undefined) query.limit(o.limit);
+    if (o.offset !== undefined) query.offset(o.offset);
+    return query;
+  },
+  /** The project's default group exists from now on. */
+  defaultOf: (trx: Trx, project: string): Promise<string> => defaultGroup(trx, project),
+  rules: (trx: Trx, groupIds: readonly string[]): Promise<RuleFacts[]> => ingress(trx).whereIn('r.security_group_id', [...groupIds]).orderBy('r.created_at').orderBy('r.id') as never,
+  /** A rule that a project made; `project` undefined: anybody's. */
+  rule: async (trx: Trx, id: string, project: string | undefined): Promise<RuleFacts | undefined> => (isUuid(id) ? ingress(trx).where('r.id', id).where(q => { if (project !== undefined) q.where('r.project_id', project); }).first() as never : undefined),
+  floatingIps: (trx: Trx, project: string): Promise<FloatingIpFacts[]> => trx('floating_ips as f').join('networks as n', 'n.id', 'f.floating_network_id').leftJoin('ports as p', 'p.id', 'f.port_id').where('f.project_id', project).orderBy('f.created_at')
+    .select('f.id', trx.raw('host(f.floating_ip) as ip'), trx.raw('host(f.fixed_ip) as fixed_ip'), 'f.port_id', 'p.device_id', 'n.name as pool') as never,
+  /** Names of external networks. */
+  pools: async (trx: Trx): Promise<string[]> => (await trx('networks').where({ external: true }).orderBy('name').select('name') as { name: string }[]).map(n => n.name),
   async create(trx: Knex.Transaction, project: string, b: { name: string; description: string }): Promise<string> {
     await defaultGroup(trx, project);
     if (b.name === 'default') throw new Conflict('Default security group already exists.');
@@ -59,3 +88,4 @@ export const groupsForCompute = ({ tasks }: { tasks: Tasks }) => ({
     if (router) await applyRouter(tasks, trx, router.id, router.host);
   },
 });
+export type GroupsForCompute = ReturnType<typeof groupsForCompute>;

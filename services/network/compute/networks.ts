@@ -52,6 +52,8 @@ export function networksForCompute(o: { db: Db; tasks: Tasks; host?: NetworkDeps
   return {
     /** What a project may put servers on without naming it: its own networks and shared ones. */
     available: async (trx: Trx, who: Who): Promise<NetworkFacts[]> => networkColumns(trx).where(q => q.where('n.project_id', who.projectId ?? '').orWhere('n.shared', true)).where('n.external', false).where('n.admin_state_up', true).orderBy('n.created_at') as never,
+    /** All that a project sees: its own networks, shared and external ones; administrators see every network. */
+    visible: async (trx: Trx, who: Who): Promise<NetworkFacts[]> => networkColumns(trx).where(q => { if (!who.admin) q.where('n.project_id', who.projectId ?? '').orWhere('n.shared', true).orWhere('n.external', true); }).orderBy('n.created_at') as never,
     async network(trx: Trx, who: Who, id: string): Promise<NetworkFacts> {
       const row = isUuid(id) ? await networkColumns(trx).where('n.id', id).first() as NetworkFacts | undefined : undefined;
       if (!row || !(who.admin || row.project_id === who.projectId || row.shared || row.external)) throw new BadRequest(`Network ${id} could not be found.`);

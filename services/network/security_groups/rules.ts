@@ -28,14 +28,16 @@ export async function checkedRule(trx: Trx, b: RuleCreate, visible: (groupId: st
   if (b.remote_ip_prefix && b.remote_group_id) throw bad('Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.', 'SecurityGroupMultipleRemoteEntites');
   let ethertype = b.ethertype;
   let prefix: string | null = null;
+  let given: string | null = null;
   if (b.remote_ip_prefix) {
     const six = b.remote_ip_prefix.includes(':');
     const cidr = b.remote_ip_prefix.includes('/') ? b.remote_ip_prefix : `${b.remote_ip_prefix}/${six ? 128 : 32}`;
     if (six ? !/^[0-9a-f:.]+\/(\d|[1-9]\d|1[01]\d|12[0-8])$/i.test(cidr) : !cidr4.safeParse(cidr).success && !ipv4.safeParse(cidr).success) throw bad(`Invalid input for remote_ip_prefix. Reason: '${b.remote_ip_prefix}' is not a valid IP subnet.`, 'InvalidInput');
     try { prefix = (await trx.transaction(inner => inner.raw('select network(?::inet)::text as prefix', [cidr]))).rows[0].prefix as string; } catch { throw bad(`Invalid input for remote_ip_prefix. Reason: '${b.remote_ip_prefix}' is not a valid IP subnet.`, 'InvalidInput'); }
+    given = cidr.toLowerCase() === prefix ? null : cidr;
     if (ethertype !== undefined && (ethertype === 'IPv6') !== six) throw bad(`Conflicting value ethertype ${ethertype} for CIDR ${b.remote_ip_prefix}`, 'SecurityGroupRuleParameterConflict');
     ethertype ??= six ? 'IPv6' : 'IPv4';
   }
   if (b.remote_group_id && !(isUuid(b.remote_group_id) && await visible(b.remote_group_id))) throw new NotFound(`Security group ${b.remote_group_id} does not exist`, { kind: 'SecurityGroupNotFound' });
-  return { direction: b.direction, ethertype: ethertype ?? 'IPv4', protocol, port_range_min: min, port_range_max: max, remote_ip_prefix: prefix, remote_group_id: b.remote_group_id ?? null, description: b.description ?? '' };
+  return { direction: b.direction, ethertype: ethertype ?? 'IPv4', protocol, port_range_min: min, port_range_max: max, remote_ip_prefix: prefix, given_prefix: given, remote_group_id: b.remote_group_id ?? null, description: b.description ?? '' };
 }
