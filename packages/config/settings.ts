@@ -154,7 +154,7 @@ export const settingsSchema = z.strictObject({
     serviceDownSeconds: count.default(60),
     scheduler: z.strictObject({
       /** Upstream's names, in order (scheduler_default_filters). */
-      filters: z.array(z.enum(['AvailabilityZoneFilter', 'CapacityFilter', 'CapabilitiesFilter', 'SameBackendFilter', 'DifferentBackendFilter', 'DriverFilter'])).default(['AvailabilityZoneFilter', 'CapacityFilter', 'CapabilitiesFilter', 'SameBackendFilter', 'DifferentBackendFilter']),
+      filters: z.array(z.enum(['AvailabilityZoneFilter', 'CapacityFilter', 'CapabilitiesFilter', 'SameBackendFilter', 'DifferentBackendFilter', 'DriverFilter', 'InstanceLocalityFilter'])).default(['AvailabilityZoneFilter', 'CapacityFilter', 'CapabilitiesFilter', 'SameBackendFilter', 'DifferentBackendFilter']),
       /** scheduler_default_weighers */
       weighers: z.array(z.enum(['CapacityWeigher', 'AllocatedCapacityWeigher', 'VolumeNumberWeigher', 'GoodnessWeigher', 'ChanceWeigher'])).default(['CapacityWeigher']),
       capacityWeightMultiplier: z.coerce.number().default(1),
@@ -219,5 +219,7 @@ export const settingsSchema = z.strictObject({
     imageName: z.string().default('tiny'),
   }).prefault({}),
 });
+      /** Backends that a new volume is tried on, one after the other, when a driver fails (scheduler_max_attempts). */
+      maxAttempts: count.default(3),
 
 export type Settings = z.infer<typeof settingsSchema>;

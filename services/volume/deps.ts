@@ -3,12 +3,13 @@ import type { Db } from '@cumulet/db';
 import { DriverError, type Call } from '@cumulet/drivers';
 import type { BlockDriver } from '@cumulet/drivers/block';
 import type { ImageAccess } from '@cumulet/image';
-import { planFor, type Run } from '@cumulet/tasks';
+import { planFor, type Run, type Tasks } from '@cumulet/tasks';
 import { hostParts } from './volumes/store.ts';
 
 /** What the steps of this service's plans use. */
 export interface VolumeDeps {
   readonly db: Db;
+  readonly tasks: Tasks;
   readonly settings: Settings;
   /** This host's backends by name. */
   readonly backends: ReadonlyMap<string, BlockDriver>;
@@ -23,6 +24,9 @@ type Step = Pick<Run<unknown, unknown, VolumeDeps>, 'taskId' | 'signal' | 'log' 
 
 /** What a driver gets of a step. */
 export const call = (t: Step): Call => ({ taskId: t.taskId, signal: t.signal, log: t.log, progress: (done, total) => t.progress(done, total) });
+
+/** Whether the volume's backend is one of this worker's. */
+export const servedHere = (t: Pick<Step, 'deps'>, host: string | null): boolean => hostParts(host ?? '').service.split('@')[0] === t.deps.settings.host && t.deps.backends.has(hostParts(host ?? '').backend);
 
 /** The driver of `host@backend#pool`; the queue has brought the task to the right host. */
 export function driverOf(t: Pick<Step, 'deps'>, host: string | null): BlockDriver {

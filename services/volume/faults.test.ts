@@ -1,38 +1,18 @@
 import { transaction } from '@cumulet/db';
 import { newId } from '@cumulet/wire';
-import { provePlan, type Try } from '@cumulet/tasks/testing';
-import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
+import { expect } from 'vitest';
 import { connectPlan, disconnectPlan } from './attachments/plans.ts';
 import { createGroupSnapshotPlan, deleteGroupPlan, deleteGroupSnapshotPlan } from './groups/plans.ts';
 import { managePlan, unmanagePlan } from './manage/plans.ts';
 import { migratePlan } from './migration/plans.ts';
 import { createSnapshotPlan, deleteSnapshotPlan, revertPlan } from './snapshots/plans.ts';
-import { testCloud, type TestCloud } from './testing.ts';
-import { createPlan, deletePlan, extendPlan } from './volumes/plans.ts';
+import { proving } from './proving.ts';
+import { extendPlan } from './volumes/extend_plans.ts';
+import { createPlan, deletePlan } from './volumes/plans.ts';
 
-let c: TestCloud;
-beforeAll(async () => { c = await testCloud({ backends: [{ name: 'one', totalGiB: 100_000 }, { name: 'two', totalGiB: 100_000 }] }); await c.admin('PUT', `/v3/os-quota-sets/${'de'.repeat(16)}`, { quota_set: { volumes: -1, gigabytes: -1, snapshots: -1, groups: -1 } }); });
-afterAll(() => c.close());
-/** Each case begins with nothing anywhere. */
-beforeEach(async () => {
-  const { db } = c.t.rt;
-  await db.raw('truncate volumes, volume_snapshots, volume_attachments, volume_groups, volume_group_snapshots, volume_transfers, volume_messages, tasks cascade');
-  await db('quota_usage').delete();
-  for (const d of c.drivers.values()) for (const name of d.held.filter(n => n.includes('~')).concat(d.held.filter(n => !n.includes('~')))) {
-    const [volume = '', snapshot] = name.split('~');
-    const call = { taskId: 't', signal: new AbortController().signal, progress() {}, log: { debug() {}, info() {}, warn() {}, error() {} } };
-    if (snapshot) await d.snapshots?.delete(call, { name: snapshot, sizeGiB: 1, volume: { name: volume, sizeGiB: 1 } }); else await d.volumes.delete(call, { name: volume, sizeGiB: 1 });
-  }
-  await c.report();
-});
-const held = () => [...c.drivers.values()].flatMap(d => [...d.held]);
-const taskOf = async (type: string, id: string): Promise<string> => (await c.t.rt.db('tasks').where({ resource_type: type, resource_id: id, live: true }).first('id')).id;
-const nobodyAtWork = async () => expect(await c.t.rt.db('tasks').where({ live: true }).count('* as n').first()).toEqual({ n: 0 });
-const proof = (plan: Parameters<typeof provePlan>[0]['plan'], start: () => Promise<Try>) => provePlan({
-  plan, db: () => c.t.rt.db, tasks: () => c.t.rt.tasks, runner: faults => c.t.runner(faults),
-  start: async () => { const t = await start(); return { taskId: t.taskId, done: async () => { await t.done(); await nobodyAtWork(); }, clean: async s => { await t.clean(s); await nobodyAtWork(); } }; },
-});
-const act = (id: string, action: object, version?: string) => c.admin('POST', `/v3/volumes/${id}/action`, action, version);
+const p = proving();
+const { held, taskOf, proof, act, connections } = p;
+const c = { get demo() { return p.cloud.demo; }, get admin() { return p.cloud.admin; }, get t() { return p.cloud.t; }, get drivers() { return p.cloud.drivers; }, volume: (body?: object, version?: string) => p.cloud.volume(body, version), show: (id: string) => p.cloud.show(id) };
 const usage = async () => (await c.demo('GET', '/v3/limits')).body.limits.absolute;
 
 proof(createPlan, async () => {
@@ -99,7 +79,6 @@ const attachment = async () => {
   return { id, attachmentId: made.id as string };
 };
 const enqueue = (plan: typeof connectPlan | typeof disconnectPlan, attachmentId: string, input: object) => transaction(c.t.rt.db, trx => c.t.rt.tasks.enqueue(trx, plan as typeof disconnectPlan, { attachmentId, ...input }, { resource: { type: 'attachment', id: attachmentId } }));
-const connections = () => [...c.drivers.values()].flatMap(d => [...d.connections]);
 proof(connectPlan, async () => {
   const { attachmentId } = await attachment();
   return { taskId: await enqueue(connectPlan, attachmentId, { connector: { host: 'h' } }), done: async () => { expect(connections()).toHaveLength(1); await finishAttachment(attachmentId); }, clean: async () => expect(connections()).toEqual([]) };

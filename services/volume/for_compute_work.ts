@@ -65,6 +65,7 @@ export const volumesOf = (rt: Pick<Runtime, 'settings' | 'log'>): VolumesForComp
   async beginDetach(trx, id) {
     const row = await attachmentOr404(trx, id);
     const volume = await withVolume(trx, row);
+    if (volume.migration_task_id !== null) throw invalidVolume(`Volume ${volume.id} is part of an active migration.`);
     if (row.status !== 'attached') throw invalidVolume("Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' to detach.");
     const next = await patchAttachment(trx, id, { status: 'detaching' }) as AttachmentRow;
     await followAttachments(trx, volume.id);

@@ -12,17 +12,18 @@ import { connectPlan, disconnectPlan, initializePlan, terminatePlan } from './at
 import type { VolumeDeps } from './deps.ts';
 import { createGroupSnapshotPlan, deleteGroupPlan, deleteGroupSnapshotPlan } from './groups/plans.ts';
 import { listManageablePlan, managePlan, manageSnapshotPlan, unmanagePlan, unmanageSnapshotPlan } from './manage/plans.ts';
-import { migratePlan } from './migration/plans.ts';
+import { migrateAttachedPlan, migratePlan } from './migration/plans.ts';
 import { volumeRef } from './refs.ts';
 import { report, seen } from './scheduler/pools.ts';
 import { createSnapshotPlan, deleteSnapshotPlan, revertPlan } from './snapshots/plans.ts';
 import { takeSnapshotPlan } from './snapshots/still.ts';
 import { reimagePlan, uploadImagePlan } from './volumes/image_plans.ts';
-import { createPlan, deletePlan, extendPlan } from './volumes/plans.ts';
+import { extendPlan } from './volumes/extend_plans.ts';
+import { createPlan, deletePlan } from './volumes/plans.ts';
 import type { VolumeRow } from './volumes/store.ts';
 
 export const plans: readonly AnyPlan[] = list(
-  createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan, uploadImagePlan, reimagePlan, migratePlan,
+  createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan, uploadImagePlan, reimagePlan, migratePlan, migrateAttachedPlan,
   managePlan, unmanagePlan, manageSnapshotPlan, unmanageSnapshotPlan, listManageablePlan, createGroupSnapshotPlan, deleteGroupSnapshotPlan, deleteGroupPlan, takeSnapshotPlan,
 );
 
@@ -67,7 +68,7 @@ export async function openWork(rt: Runtime, make?: (rt: Runtime, b: Backend) => 
   const images = await openImageAccess(rt);
   const scratch = resolve(settings.home, 'scratch');
   await mkdir(scratch, { recursive: true, mode: 0o700 });
-  const deps: VolumeDeps = { db: rt.db, settings, backends, images, imageCache: join(resolve(settings.home), 'image-cache'), scratch };
+  const deps: VolumeDeps = { db: rt.db, tasks: rt.tasks, settings, backends, images, imageCache: join(resolve(settings.home), 'image-cache'), scratch };
   return {
     plans, deps, queues: [...backends.keys()].map(name => `backend/${settings.host}@${name}`),
     periodic: [

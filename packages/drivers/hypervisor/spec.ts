@@ -117,7 +117,9 @@ export type Connection =
         /** The cephx key; with it the driver makes the secret itself when libvirt has none of `secret_uuid`. */
         readonly keyring?: string;
       };
-    };
+    }
+  /** A volume of the fake backend, for the fake hypervisor alone. */
+  | { readonly driver_volume_type: 'fake'; readonly data: { readonly name: string } };
 
 /** Zero or absent is no limit. */
 export interface DiskLimits {

@@ -87,6 +87,8 @@ function checkConnection(connection: Connection): void {
       check(/^[^/@\0]+\/[^/@\0]+$/.test(name), 'The RBD image name is not usable.', name);
       return check(hosts.length > 0 && hosts.length === ports.length, 'The Ceph monitors are not usable.', hosts);
     }
+    case 'fake':
+      return check(/^[\w.-]{1,255}$/.test(connection.data.name), 'The name of the volume is not usable.', connection.data.name);
     default:
       throw new DriverError('unsupported', `Volumes of the type ${String((connection as { driver_volume_type?: unknown }).driver_volume_type).slice(0, 40)} cannot be attached.`);
   }

@@ -13,6 +13,10 @@ export interface AttachmentRow {
 export const attachmentById = async (trx: Trx, id: string): Promise<AttachmentRow | undefined> => (isUuid(id) ? trx('volume_attachments').where({ id }).first() : undefined);
 export const ofVolume = async (trx: Trx, volumeId: string): Promise<AttachmentRow[]> => trx('volume_attachments').where({ volume_id: volumeId }).orderBy('created_at');
 
+/** Attachments that a server of compute's has, on the host where it runs. */
+export const serverAttachments = async (trx: Trx, volumeId: string): Promise<(AttachmentRow & { server_id: string; attached_host: string })[]> =>
+  trx('volume_attachments').where({ volume_id: volumeId, by_compute: true }).whereIn('status', ['attached', 'detaching']).whereNotNull('server_id').whereNotNull('attached_host').orderBy('created_at');
+
 export async function patchAttachment(trx: Trx, id: string, values: Partial<AttachmentRow>): Promise<AttachmentRow | undefined> {
   const set: Record<string, unknown> = { ...values, updated_at: trx.fn.now() };
   for (const key of ['connector', 'connection_info']) if (key in set && set[key] !== null) set[key] = JSON.stringify(set[key]);

@@ -19,7 +19,7 @@ import { shownStatus, Volume } from '../volumes/states.ts';
 import { patch, queueOf, type VolumeRow } from '../volumes/store.ts';
 import { groupNotFound } from './membership.ts';
 import { deleteGroupPlan } from './plans.ts';
-import { forced, Group, resettable, type GroupRow, type GroupSnapshotRow } from './states.ts';
+import { forced, Group, resettable, type GroupRow, type GroupSnapshotRow, type GroupStatus } from './states.ts';
 
 const columns = { id: 'id', name: 'name', status: 'status', created_at: 'created_at', updated_at: 'updated_at', group_type_id: 'group_type_id', group_type: 'group_type_id', host: 'host', availability_zone: 'availability_zone' };
 export const show = async (rt: { readonly db: Trx }, ctx: Context, id: string): Promise<GroupRow> => found<GroupRow>(ctx, isUuid(id) ? await rt.db('volume_groups').where({ id }).first() : undefined, () => groupNotFound(id));
@@ -123,7 +123,7 @@ export const resetStatus = (rt: Runtime, ctx: Context, id: string, status: strin
   await move(trx, Group, id, { from: [group.status], to: forced(status, Group.transitional) as 'available' });
 });
 
-/** A new group with a copy of each volume of a group, or of each snapshot of a group snapshot. The copies are made by tasks of their own. */
+/** A new group with a copy of each volume of a group, or of each snapshot of a group snapshot. The copies are made by tasks of their own; until the last is there the group is `creating`. */
 export const createFrom = (rt: Runtime, ctx: Context, o: { name: string | null; description: string | null; groupSnapshotId: string | null; sourceGroupId: string | null }): Promise<GroupRow> => transaction(rt.db, async trx => {
   if (Boolean(o.groupSnapshotId) === Boolean(o.sourceGroupId)) throw new BadRequest(`Either 'group_snapshot_id' or 'source_group_id' must be provided to create group ${o.name ?? ''} from source.`);
   const bound = boundTo(ctx);
@@ -142,9 +142,13 @@ export const createFrom = (rt: Runtime, ctx: Context, o: { name: string | null; 
     ? (await trx('volume_snapshots').where({ group_snapshot_id: snapshot.id }).select('id', 'type_id') as { id: string; type_id: string }[]).map(s => ({ snapshotId: s.id, type: s.type_id, name: null }))
     : (await trx('volumes').where({ group_id: source.id }).select('id', 'type_id', 'name') as { id: string; type_id: string; name: string | null }[]).map(v => ({ volumeId: v.id, type: v.type_id, name: v.name }));
   if (parts.length === 0) throw invalidGroup(snapshot ? 'Group snapshot is empty. No group will be created.' : 'Source Group is empty. No group will be created.');
+  const tasks: string[] = [];
   for (const part of parts) {
     const type = await typeById(trx, part.type);
-    await createIn(rt, trx, { by: who, bound, groupId: made.id, type: type?.id, ...(part.snapshotId ? { snapshotId: part.snapshotId } : { volumeId: part.volumeId }) });
+    const id = await createIn(rt, trx, { by: who, bound, groupId: made.id, type: type?.id, ...(part.snapshotId ? { snapshotId: part.snapshotId } : { volumeId: part.volumeId }) });
+    const { task_id: task } = await trx('volumes').where({ id }).first('task_id') as { task_id: string | null };
+    if (task !== null) tasks.push(task);
   }
-  return made;
+  const [held] = tasks;
+  return move<GroupStatus, GroupRow>(trx, Group, made.id, held === undefined ? { from: ['available'], to: 'error' } : { from: ['available'], to: 'creating', task: held });
 });

@@ -5,7 +5,7 @@ const rest: GroupStatus[] = ['available', 'error', 'error_deleting', 'in-use', '
 export const Group: Resource<GroupStatus> = {
   table: 'volume_groups', label: 'Group', transitional: ['creating', 'deleting', 'updating'],
   moves: {
-    ...Object.fromEntries(rest.map(s => [s, [...rest, 'deleting', 'updating']])) as unknown as Record<'available' | 'error' | 'error_deleting' | 'in-use' | `forced:${'creating' | 'deleting' | 'updating'}`, GroupStatus[]>,
+    ...Object.fromEntries(rest.map(s => [s, [...rest, 'creating', 'deleting', 'updating']])) as unknown as Record<'available' | 'error' | 'error_deleting' | 'in-use' | `forced:${'creating' | 'deleting' | 'updating'}`, GroupStatus[]>,
     creating: ['available', 'error'], deleting: ['available', 'error', 'error_deleting'], updating: ['available', 'error'],
   },
 };

@@ -1,20 +1,31 @@
 import { DriverError } from '@cumulet/drivers';
-import type { Provided } from '@cumulet/drivers/block';
+import type { ConnectionInfo, Connector, Provided } from '@cumulet/drivers/block';
+import type { Outcome, Run, TaskFacts } from '@cumulet/tasks';
+import type { Knex } from 'knex';
 import { z } from 'zod';
+import { attachmentById } from '../attachments/store.ts';
 import { copied } from '../copying.ts';
-import { call, driverOf, plan } from '../deps.ts';
+import { call, driverOf, plan, type VolumeDeps } from '../deps.ts';
+import { swapGuestPlan } from '../host/guest_plans.ts';
 import { tell } from '../messages/store.ts';
 import { provided, volumeRef, volumeSpec } from '../refs.ts';
-import { byId, hostParts, patch, type VolumeRow } from '../volumes/store.ts';
+import { limited } from '../volumes/plans.ts';
+import { byId, encode, hostParts, type VolumeRow } from '../volumes/store.ts';
+import { dropTarget, switchPlaces } from './places.ts';
+
+const move = { volumeId: z.string(), targetId: z.string(), to: z.string(), newTypeId: z.string().nullable(), was: z.string() };
+type Moving = { volumeId: string; targetId: string; to: string; newTypeId: string | null; was: string };
+type Step = Pick<Run<Moving, unknown, VolumeDeps>, 'taskId' | 'input' | 'deps' | 'transaction' | 'signal' | 'log' | 'progress'>;
 
 /**
- * Moves a volume to another pool. Its new place is held by a hidden volume row, which counts in the pool and not in the quota. The row changes places in one
- * transaction, `switch`; before it a failure leaves the volume where it was, after it the move has succeeded and only the old copy remains to be removed.
+ * Moves a volume to another pool. Its new place is held by a hidden volume row, which counts in the pool and not in the quota. The rows change places in one
+ * transaction, `switch`; before it a failure leaves the volume where it was, after it the move has succeeded and a task of its own removes the old copy.
  */
-export const migratePlan = plan('volume.migrate', z.object({ volumeId: z.string(), targetId: z.string(), to: z.string(), newTypeId: z.string().nullable(), was: z.string(), forceCopy: z.boolean() }))
+export const migratePlan = plan('volume.migrate', z.object({ ...move, forceCopy: z.boolean() }))
+  .revised(2)
   .step('copy', async (t): Promise<{ provided: Provided; moved: boolean }> => {
     const { source, target } = await both(t);
-    await t.transaction(trx => trx('volumes').where({ id: t.input.volumeId, migration_task_id: t.taskId }).update({ migration_status: 'migrating' }));
+    await underWay(t);
     const from = driverOf(t, source.host);
     const to = driverOf(t, target.host);
     const pool = hostParts(t.input.to).pool;
@@ -22,40 +33,58 @@ export const migratePlan = plan('volume.migrate', z.object({ volumeId: z.string(
       const given = await from.migrate(call(t), volumeRef(source), pool);
       if (given) return { provided: given, moved: true };
     }
-    return { provided: await copied(call(t), { driver: from, ref: volumeRef(source) }, to, volumeSpec(target)), moved: false };
+    const given = await copied(call(t), { driver: from, ref: volumeRef(source) }, to, volumeSpec(target));
+    await limited(t as never, { ...target, ...provided(given) });
+    return { provided: given, moved: false };
+  }, { undo: async t => { if (!t.out.copy?.moved) await removeTarget(t); } })
+  .step('switch', async t => { await t.transaction(trx => switchPlaces(trx, { ...t.input, ...t.out.copy })); }, { cancel: false })
+  .settles((trx, how, t) => settle(trx, how, t, { oldCopy: t.out.copy?.moved !== true, attached: false }));
+
+/** The same for a volume that a server has: the hypervisor copies it while the guest goes on writing. Nothing here reads the guest's volume. */
+export const migrateAttachedPlan = plan('volume.migrate_attached', z.object({ ...move, attachmentId: z.string(), serverId: z.string(), serverHost: z.string() }))
+  .step('make', async (t): Promise<Provided> => {
+    const { target } = await both(t);
+    await underWay(t);
+    const given = await driverOf(t, target.host).volumes.create(call(t), volumeSpec(target));
+    await limited(t as never, { ...target, ...provided(given) });
+    // Kept at once: the undo of this and the next step name it by what the driver gave.
+    await t.transaction(trx => trx('volumes').where({ id: target.id, task_id: t.taskId }).update(encode(provided(given))));
+    return given;
+  }, { undo: removeTarget })
+  .step('connect', async (t): Promise<{ from: ConnectionInfo; into: ConnectionInfo }> => {
+    const { source, target } = await both(t);
+    const attachment = await t.transaction(trx => attachmentById(trx, t.input.attachmentId));
+    if (!attachment?.connector || !attachment.connection_info) throw new DriverError('invalid', `Volume ${source.id} is not connected to the server any more.`);
+    const mode = attachment.mode === 'ro' || source.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw';
+    return { from: attachment.connection_info as unknown as ConnectionInfo, into: await driverOf(t, target.host).attach.connect(call(t), volumeRef(target), attachment.connector as unknown as Connector, { mode }) };
   }, { undo: async t => {
     const target = await t.transaction(trx => byId(trx, t.input.targetId));
-    // After the switch the hidden row stands for the old copy, and the new one is the volume: nothing of it is taken back.
-    if (target && target.host === t.input.to && !t.out.copy?.moved) await driverOf(t, target.host).volumes.delete(call(t), volumeRef(target));
+    if (target?.host === t.input.to) await driverOf(t, target.host).attach.disconnect(call(t), volumeRef(target), undefined);
   } })
-  .step('switch', async t => {
-    await t.transaction(async trx => {
-      const source = await byId(trx, t.input.volumeId);
-      const target = await byId(trx, t.input.targetId);
-      if (!source || !target || source.host === t.input.to) return;     // done already
-      const { moved, provided: given } = t.out.copy;
-      await patch(trx, target.id, { host: source.host, backend_name: source.backend_name ?? `volume-${source.id}`, provider_id: source.provider_id, provider_meta: source.provider_meta });
-      await patch(trx, source.id, { host: t.input.to, ...(moved ? {} : { backend_name: target.backend_name ?? `volume-${target.id}` }), ...provided(given), ...(t.input.newTypeId === null ? {} : { type_id: t.input.newTypeId }) });
-    });
-  }, { cancel: false })
-  .step('clean', async t => {
-    if (t.out.copy.moved) return;
-    const old = await t.transaction(trx => byId(trx, t.input.targetId));
-    if (old) await driverOf(t, old.host).volumes.delete(call(t), volumeRef(old));
-  }, { cancel: false })
-  .settles(async (trx, how, t) => {
-    const row = await byId(trx, t.input.volumeId);
-    const moved = row?.host === t.input.to;
-    if (how.state === 'done' || !moved) await trx('volumes').where({ id: t.input.targetId, task_id: t.taskId }).delete();
-    else await trx('volumes').where({ id: t.input.targetId, task_id: t.taskId }).update({ status: 'error_deleting', task_id: null });   // the old copy could not be removed: kept as what it is
-    if (!row || row.migration_task_id !== t.taskId) return;
-    await trx('volumes').where({ id: row.id }).update({ migration_status: moved ? 'success' : 'error', migration_task_id: null, ...(row.task_id === t.taskId || row.status === 'maintenance' ? { status: t.input.was, task_id: null, previous_status: null } : {}), updated_at: trx.fn.now() });
-    if (how.state === 'failed' && !moved) await tell(trx, { projectId: row.project_id, requestId: t.requestId, resource: { type: 'VOLUME', id: row.id }, action: t.input.newTypeId === null ? 'migrate' : 'retype', detail: 'unknown', why: how.error?.message });
-  });
+  .step('swap', async t => {
+    const { volumeId, targetId, to, newTypeId, serverId, attachmentId } = t.input;
+    await t.child(swapGuestPlan, { serverId, attachmentId, places: { volumeId, targetId, to, newTypeId }, ...t.out.connect, provided: { ...t.out.make, ...(t.out.make.meta ? { meta: { ...t.out.make.meta } } : {}) } as { providerId?: string; meta?: Record<string, unknown> }, }, { queue: `host/${t.input.serverHost}`, lane: `swap/${attachmentId}`, resource: { type: 'server', id: serverId } });
+  })
+  .settles((trx, how, t) => settle(trx, how, t, { oldCopy: true, attached: true }));
 
-async function both(t: { input: { volumeId: string; targetId: string }; transaction<T>(work: (trx: import('knex').Knex.Transaction) => Promise<T>): Promise<T> }): Promise<{ source: VolumeRow; target: VolumeRow }> {
+async function both(t: Pick<Step, 'input' | 'transaction'>): Promise<{ source: VolumeRow; target: VolumeRow }> {
   const source = await t.transaction(trx => byId(trx, t.input.volumeId));
   const target = await t.transaction(trx => byId(trx, t.input.targetId));
   if (!source || !target) throw new DriverError('absent', `Volume ${t.input.volumeId} could not be found.`);
   return { source, target };
+}
+const underWay = (t: Step) => t.transaction(trx => trx('volumes').where({ id: t.input.volumeId, migration_task_id: t.taskId }).update({ migration_status: 'migrating' }));
+/** After the switch the hidden row stands for the old copy, and the new one is the volume: nothing of it is taken back. */
+async function removeTarget(t: Step): Promise<void> {
+  const target = await t.transaction(trx => byId(trx, t.input.targetId));
+  if (target?.host === t.input.to) await driverOf(t, target.host).volumes.delete(call(t), volumeRef(target));
+}
+
+async function settle(trx: Knex.Transaction, how: Outcome, t: TaskFacts & { readonly input: Moving; readonly deps: VolumeDeps }, o: { oldCopy: boolean; attached: boolean }): Promise<void> {
+  const row = await byId(trx, t.input.volumeId);
+  const moved = row?.host === t.input.to;
+  await dropTarget(trx, t.deps.tasks, { targetId: t.input.targetId, taskId: t.taskId, oldCopy: o.oldCopy && moved, attached: o.attached });
+  if (!row || row.migration_task_id !== t.taskId) return;
+  await trx('volumes').where({ id: row.id }).update({ migration_status: moved ? 'success' : 'error', migration_task_id: null, ...(row.task_id === t.taskId || row.status === 'maintenance' ? { status: t.input.was, task_id: null, previous_status: null } : {}), updated_at: trx.fn.now() });
+  if (how.state === 'failed' && !moved) await tell(trx, { projectId: row.project_id, requestId: t.requestId, resource: { type: 'VOLUME', id: row.id }, action: t.input.newTypeId === null ? 'migrate' : 'retype', detail: 'unknown', why: how.error?.message });
 }

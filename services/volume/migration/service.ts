@@ -4,6 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, newId } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { by } from '../asking.ts';
+import { serverAttachments } from '../attachments/store.ts';
 import { invalidInput, invalidType, invalidVolume, typeNotFound } from '../faults.ts';
 import { tell } from '../messages/store.ts';
 import { enforce } from '../quotas/limits.ts';
@@ -17,15 +18,26 @@ import { ExtendCompletion, Migrate, MigrateCompletion, Retype } from '../volumes
 import { held } from '../volumes/service.ts';
 import { Volume } from '../volumes/states.ts';
 import { hostParts, insert, laneOfVolume, patch, queueOf, type VolumeRow } from '../volumes/store.ts';
-import { migratePlan } from './plans.ts';
+import { migrateAttachedPlan, migratePlan } from './plans.ts';
 
 const immovable = (id: string) => invalidVolume(`Volume ${id} status must be available or in-use, must not be migrating, have snapshots, be replicated, be part of a group and destination host/cluster must be different than the current one`);
 
+/** The one server that has the volume. What several servers share, or something outside of compute has, stays where it is. */
+async function soleServer(trx: Knex.Transaction, volume: VolumeRow): Promise<Awaited<ReturnType<typeof serverAttachments>>[number]> {
+  const [one, ...more] = await serverAttachments(trx, volume.id);
+  if (!one || more.length > 0 || one.status !== 'attached') throw immovable(volume.id);
+  return one;
+}
+
 /** The hidden row that holds the new place, and the task that both rows are held by. */
 async function begin(rt: Runtime, trx: Knex.Transaction, ctx: Context, volume: VolumeRow, o: { to: string; newType: TypeRow | null; forceCopy: boolean; lock: boolean; retyping: boolean }): Promise<void> {
-  if (hostParts(o.to).service.split('@')[0] !== hostParts(volume.host ?? '').service.split('@')[0]) throw invalidVolume(`Volume ${volume.id} cannot be copied to another host: no host reaches both backends.`);
+  const attached = volume.status === 'in-use' ? await soleServer(trx, volume) : undefined;
+  // What a guest has its own host copies; anything else passes through one host that has both backends.
+  if (!attached && hostParts(o.to).service.split('@')[0] !== hostParts(volume.host ?? '').service.split('@')[0]) throw invalidVolume(`Volume ${volume.id} cannot be copied to another host: no host reaches both backends.`);
   const targetId = newId();
-  const task = await rt.tasks.enqueue(trx, migratePlan, { volumeId: volume.id, targetId, to: o.to, newTypeId: o.newType?.id ?? null, was: volume.status, forceCopy: o.forceCopy }, { queue: queueOf(o.to), lane: laneOfVolume(volume.id), resource: { type: 'volume', id: volume.id }, by: by(ctx) });
+  const moving = { volumeId: volume.id, targetId, to: o.to, newTypeId: o.newType?.id ?? null, was: volume.status };
+  const options = { queue: queueOf(o.to), lane: laneOfVolume(volume.id), resource: { type: 'volume', id: volume.id }, by: by(ctx) };
+  const task = attached ? await rt.tasks.enqueue(trx, migrateAttachedPlan, { ...moving, attachmentId: attached.id, serverId: attached.server_id, serverHost: attached.attached_host }, options) : await rt.tasks.enqueue(trx, migratePlan, { ...moving, forceCopy: o.forceCopy }, options);
   await insert(trx, {
     id: targetId, project_id: volume.project_id, user_id: volume.user_id, name: volume.name, description: null, size: volume.size, status: 'creating', task_id: task, host: o.to, availability_zone: volume.availability_zone,
     type_id: o.newType?.id ?? volume.type_id, multiattach: volume.multiattach, metadata: {}, consumes_quota: false, hidden: true, migration_status: `target:${volume.id}`,
@@ -40,7 +52,7 @@ export const migrate = (rt: Runtime, ctx: Context, id: string, o: { host: string
   const volume = await held(trx, ctx, id);
   const all = await pools(trx, rt.settings.volume.serviceDownSeconds) as unknown as PoolState[];
   if (!all.some(p => (p.id === o.host || p.service_host === o.host) && p.up)) throw new BadRequest(`Invalid host: No available service named '${o.host}'`);
-  if (volume.status !== 'available' || volume.migration_task_id !== null || volume.group_id !== null || volume.host === null || volume.host === o.host || hostParts(volume.host).service === o.host) throw immovable(volume.id);
+  if (!['available', 'in-use'].includes(volume.status) || volume.migration_task_id !== null || volume.group_id !== null || volume.host === null || volume.host === o.host || hostParts(volume.host).service === o.host) throw immovable(volume.id);
   if (await trx('volume_snapshots').where({ volume_id: volume.id }).first('id')) throw immovable(volume.id);
   const type = await typeById(trx, volume.type_id);
   const wish: Wish = { sizeGiB: volume.size, extraSpecs: type?.extra_specs ?? {}, ...(o.host.includes('#') ? { pool: o.host } : { service: o.host }) };
@@ -68,7 +80,7 @@ export const retype = (rt: Runtime, ctx: Context, id: string, ref: string, polic
     return;
   }
   const hasSnapshots = await trx('volume_snapshots').where({ volume_id: volume.id }).first('id') !== undefined;
-  const stays = policy === 'never' ? 'Retype requires migration but is not allowed.' : volume.status !== 'available' ? 'An attached volume cannot move to another backend.' : hasSnapshots ? 'Volume must not have snapshots.' : undefined;
+  const stays = policy === 'never' ? 'Retype requires migration but is not allowed.' : hasSnapshots ? 'Volume must not have snapshots.' : undefined;
   const { host, refused } = stays === undefined ? await place(trx, rt.settings.volume, { ...wish, not: volume.host === null ? [] : [volume.host] }) : { host: undefined, refused: stays };
   if (host === undefined) {
     // Upstream accepts the request and the scheduler refuses it afterwards: the volume stays as it is, and a message says why.

@@ -17,6 +17,10 @@ export interface Wish {
   /** Services of the volumes that the hints name. */
   readonly sameAs?: readonly (string | null)[] | undefined;
   readonly differentFrom?: readonly (string | null)[] | undefined;
+  /** Host of the server that the volume shall be near to; null when there is no such server. */
+  readonly localTo?: string | null | undefined;
+  /** Its type has limits that the backend alone would keep. */
+  readonly backendQos?: boolean | undefined;
 }
 export type Filter = (pool: PoolState, wish: Wish) => boolean;
 
@@ -49,11 +53,14 @@ const zones: Filter = (pool, wish) => {
 };
 
 export const filters: Readonly<Record<string, Filter>> = {
+  /** Not upstream's: limits that nobody would keep are refused, not forgotten. */
+  QosSupport: (pool, wish) => wish.backendQos !== true || pool.capabilities['QoS_support'] === true,
   AvailabilityZoneFilter: zones,
   CapacityFilter: hasRoom,
   CapabilitiesFilter: capable,
   SameBackendFilter: (pool, wish) => wish.sameAs === undefined || wish.sameAs.includes(pool.service_host),
   DifferentBackendFilter: (pool, wish) => wish.differentFrom === undefined || !wish.differentFrom.includes(pool.service_host),
+  InstanceLocalityFilter: (pool, wish) => wish.localTo === undefined || pool.service_host.split('@')[0] === wish.localTo,
   DriverFilter: (pool, wish) => {
     const formula = pool.capabilities['filter_function'];
     return typeof formula !== 'string' || formula === '' || formula === 'None' || evaluate(formula, facts(pool, wish)) > 0;

@@ -11,6 +11,7 @@ import { enforce, enforceVolumeSize } from '../quotas/limits.ts';
 import { place } from '../scheduler/place.ts';
 import type { Wish } from '../scheduler/filters.ts';
 import type { SnapshotRow } from '../snapshots/store.ts';
+import { backendQos } from '../types/qos.ts';
 import { specIsTrue } from '../types/store.ts';
 import { chooseType } from '../types/choose.ts';
 import { knownZone } from '../zones/store.ts';
@@ -30,6 +31,8 @@ export interface NewVolumeRequest {
   readonly snapshotId?: string | null | undefined;
   readonly volumeId?: string | null | undefined;
   readonly imageId?: string | null | undefined;
+  /** Filled by the task that `begin` starts, in place of this feature's own: a backup's restore. */
+  readonly restoreOf?: { readonly status: 'creating' | 'restoring-backup'; readonly minGiB?: number; begin(volume: Pick<VolumeRow, 'id' | 'host'>, by: By): Promise<string> };
   readonly groupId?: string | null | undefined;
   readonly hints?: Readonly<Record<string, unknown>> | null | undefined;
 }
@@ -40,7 +43,7 @@ export const create = (rt: Runtime, r: NewVolumeRequest): Promise<string> => tra
 
 /** Like `create`, in the caller's transaction. */
 export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log'>, trx: Knex.Transaction, r: NewVolumeRequest): Promise<string> {
-  if ([r.snapshotId, r.volumeId, r.imageId].filter(Boolean).length > 1) throw new BadRequest('May specify only one of snapshot, imageRef or source volume');
+  if ([r.snapshotId, r.volumeId, r.imageId, r.restoreOf].filter(Boolean).length > 1) throw new BadRequest('May specify only one of snapshot, imageRef or source volume');
   const sources = await findSources(trx, r);
   const size = sizeOf(r, sources);
   const type = await chooseType(trx, { asked: r.type || undefined, projectId: r.by.projectId, bound: r.bound, configured: rt.settings.volume.defaultType, like: sources.volume?.type_id ?? sources.snapshot?.type_id, ...(sources.image?.volumeType === undefined ? {} : { fromImage: sources.image.volumeType }) });
@@ -48,13 +51,14 @@ export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log'>, 
   await enforceVolumeSize(trx, r.by.projectId, size);
   const sourceHost = sources.volume?.host ?? (sources.snapshot ? (await lockById(trx, sources.snapshot.volume_id))?.host : undefined);
   const service = r.groupId ? await groupForVolume(trx, r.bound, r.groupId, type) : sourceHost?.split('#')[0];
-  const wish: Wish = { sizeGiB: size, extraSpecs: type.extra_specs, zone, service, ...await hinted(trx, r) };
+  const near = { zone, service, ...await hinted(trx, r) };
+  const wish: Wish = { sizeGiB: size, extraSpecs: type.extra_specs, backendQos: await backendQos(trx, type.id), ...near };
   const { host, refused } = await place(trx, rt.settings.volume, wish);
   const id = newId();
   const source: Source = sources.image ? { kind: 'image', imageId: sources.image.id } : sources.snapshot ? { kind: 'snapshot', snapshotId: sources.snapshot.id } : sources.volume ? { kind: 'volume', volumeId: sources.volume.id } : { kind: 'blank' };
-  const task = host === undefined ? undefined : await rt.tasks.enqueue(trx, createPlan, { volumeId: id, source }, { queue: queueOf(host), lane: laneOfVolume(id), resource: { type: 'volume', id }, by: r.by });
+  const task = host === undefined ? undefined : r.restoreOf ? await r.restoreOf.begin({ id, host }, r.by) : await rt.tasks.enqueue(trx, createPlan, { volumeId: id, source, near: JSON.parse(JSON.stringify(near)) }, { queue: queueOf(host), lane: laneOfVolume(id), resource: { type: 'volume', id }, by: r.by });
   await insert(trx, {
-    id, project_id: r.by.projectId, user_id: r.by.userId, name: r.name ?? null, description: r.description ?? null, size, status: task ? 'creating' : 'error', task_id: task ?? null, host: host ?? null, availability_zone: zone,
+    id, project_id: r.by.projectId, user_id: r.by.userId, name: r.name ?? null, description: r.description ?? null, size, status: task ? r.restoreOf?.status ?? 'creating' : 'error', task_id: task ?? null, host: host ?? null, availability_zone: zone,
     type_id: type.id, multiattach: specIsTrue(type.extra_specs['multiattach']), metadata: { ...r.metadata }, snapshot_id: sources.snapshot?.id ?? null, source_volid: sources.volume?.id ?? null, group_id: r.groupId ?? null,
     ...(sources.image ? { image_metadata: { ...sources.image.metadata } } : {}), ...(type.encryption ? { encryption_key_id: newId() } : {}),
   });
@@ -85,8 +89,9 @@ async function findSources(trx: Knex.Transaction, r: NewVolumeRequest): Promise<
 }
 
 function sizeOf(r: NewVolumeRequest, s: Sources): number {
-  const size = r.sizeGiB ?? s.snapshot?.size ?? s.volume?.size;
+  const size = r.sizeGiB ?? s.snapshot?.size ?? s.volume?.size ?? r.restoreOf?.minGiB;
   if (!size) throw invalidInput(`Invalid volume size provided for create request: ${size ?? 'None'} (size argument must be an integer (or string representation of an integer) and greater than zero).`);
+  if (r.restoreOf?.minGiB !== undefined && size < r.restoreOf.minGiB) throw invalidInput(`Volume size ${size}GB cannot be smaller than the backup size ${r.restoreOf.minGiB}GB. It must be >= backup size.`);
   if (s.snapshot && size < s.snapshot.size) throw invalidInput(`Volume size '${size}'GB cannot be smaller than the snapshot size ${s.snapshot.size}GB. They must be >= original snapshot size.`);
   if (s.volume && size < s.volume.size) throw invalidInput(`Volume size '${size}'GB cannot be smaller than original volume size  ${s.volume.size}GB. They must be >= original volume size.`);
   if (s.image) {
@@ -106,8 +111,8 @@ async function zoneOf(trx: Trx, rt: Pick<Runtime, 'settings'>, r: NewVolumeReque
   return from ?? rt.settings.volume.availabilityZone;
 }
 
-/** same_host and different_host: ids of volumes, one or a list. */
-async function hinted(trx: Trx, r: NewVolumeRequest): Promise<Pick<Wish, 'sameAs' | 'differentFrom'>> {
+/** same_host and different_host: ids of volumes, one or a list. local_to_instance: a server, whose host is read where compute keeps it. */
+async function hinted(trx: Trx, r: NewVolumeRequest): Promise<Pick<Wish, 'sameAs' | 'differentFrom' | 'localTo'>> {
   const ids = (value: unknown): string[] => [value ?? []].flat().map(String).filter(isUuid);
   const services = async (value: unknown) => {
     const list = ids(value);
@@ -115,5 +120,7 @@ async function hinted(trx: Trx, r: NewVolumeRequest): Promise<Pick<Wish, 'sameAs
     const rows: { host: string | null }[] = await trx('volumes').whereIn('id', list).modify(q => { if (r.bound !== undefined) q.where('project_id', r.bound); }).select('host');
     return rows.map(row => row.host?.split('#')[0] ?? null);
   };
-  return { sameAs: await services(r.hints?.['same_host']), differentFrom: await services(r.hints?.['different_host']) };
+  const server = r.hints?.['local_to_instance'];
+  const hosts: { host: string | null }[] = server === undefined ? [] : await trx('servers').whereIn('id', ids(server)).where({ deleted: false }).modify(q => { if (r.bound !== undefined) q.where('project_id', r.bound); }).select('host');
+  return { ...(server === undefined ? {} : { localTo: hosts[0]?.host ?? null }), sameAs: await services(r.hints?.['same_host']), differentFrom: await services(r.hints?.['different_host']) };
 }

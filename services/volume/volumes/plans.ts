@@ -1,21 +1,24 @@
 import { tryMove, type Trx } from '@cumulet/db';
 import { DriverError, need } from '@cumulet/drivers';
-import type { Provided } from '@cumulet/drivers/block';
+import type { ImageFile, Provided } from '@cumulet/drivers/block';
 import type { Outcome, TaskFacts } from '@cumulet/tasks';
 import { z } from 'zod';
 import { copied } from '../copying.ts';
-import { call, driverOf, plan, type VolumeDeps } from '../deps.ts';
+import { call, driverOf, plan, servedHere, type VolumeDeps } from '../deps.ts';
+import { followMembers } from '../groups/following.ts';
 import { tell, type Action, type Detail } from '../messages/store.ts';
 import { provided, snapshotRef, volumeRef, volumeSpec } from '../refs.ts';
+import { elsewhere, near } from '../scheduler/elsewhere.ts';
 import { snapshotById, type SnapshotRow } from '../snapshots/store.ts';
+import { specsForBackend } from '../types/qos.ts';
 import { Volume, type VolumeStatus } from './states.ts';
-import { byId, encode, hostParts, remove, type VolumeRow } from './store.ts';
+import { byId, encode, hostParts, queueOf, remove, type VolumeRow } from './store.ts';
 
 export const source = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('blank') }), z.object({ kind: z.literal('image'), imageId: z.string() }), z.object({ kind: z.literal('snapshot'), snapshotId: z.string() }), z.object({ kind: z.literal('volume'), volumeId: z.string() }),
 ]);
 export type Source = z.infer<typeof source>;
-type Step = { readonly taskId: string; readonly signal: AbortSignal; readonly deps: VolumeDeps; readonly log: Parameters<typeof call>[0]['log']; progress(done: number, total: number): void; transaction<T>(work: (trx: import('knex').Knex.Transaction) => Promise<T>): Promise<T> };
+type Step = { readonly taskId: string; readonly signal: AbortSignal; readonly attempt: number; readonly deps: VolumeDeps; readonly log: Parameters<typeof call>[0]['log']; progress(done: number, total: number): void; transaction<T>(work: (trx: import('knex').Knex.Transaction) => Promise<T>): Promise<T> };
 
 /** The row of a step's volume; a volume that is gone ends the task as absent. */
 export async function volumeOf(t: Pick<Step, 'transaction'>, id: string): Promise<VolumeRow> {
@@ -38,29 +41,52 @@ export async function settleVolume(trx: Trx, how: Outcome, t: TaskFacts, o: { id
   return row;
 }
 
-/** An empty volume or a copy of an image, a snapshot or a volume. */
-export const createPlan = plan('volume.create', z.object({ volumeId: z.string(), source }))
-  .step('make', async (t): Promise<{ provided: Provided; bootable?: boolean; imageMetadata?: Record<string, string>; glance?: Record<string, string> }> => {
-    const row = await volumeOf(t, t.input.volumeId);
-    const driver = driverOf(t, row.host);
+type Made = { provided: Provided; bootable?: boolean; glance?: Record<string, string> };
+/** One try to make a volume where its row says. `image`: a local copy of the image that it is made of. */
+async function make(t: Step, row: VolumeRow, from: Source, image: { readonly path: string; readonly format: ImageFile['format'] } | undefined): Promise<Made> {
+  const driver = driverOf(t, row.host);
+  switch (from.kind) {
+    case 'blank': return { provided: await driver.volumes.create(call(t), volumeSpec(row)) };
+    case 'image': {
+      const fromFile = need(driver, 'image').fromFile;
+      if (!fromFile || !image) throw new DriverError('unsupported', 'This backend cannot make volumes of images.');
+      return { provided: await fromFile(call(t), volumeSpec(row), image), bootable: true };
+    }
+    case 'snapshot': {
+      const { snapshot, volume } = await snapshotWithVolume(t, from.snapshotId);
+      if (driver.clone && hostParts(volume.host ?? '').backend === driver.name) return { provided: await driver.clone.fromSnapshot(call(t), snapshotRef(snapshot, volume), volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
+      return { provided: await copied(call(t), { driver: driverOf(t, volume.host), ref: snapshotRef(snapshot, volume) }, driver, volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
+    }
+    case 'volume': {
+      const volume = await volumeOf(t, from.volumeId);
+      if (driver.clone && hostParts(volume.host ?? '').backend === driver.name) return { provided: await driver.clone.fromVolume(call(t), volumeRef(volume), volumeSpec(row), { inUse: volume.status === 'in-use' }), bootable: volume.bootable, ...keep(volume) };
+      return { provided: await copied(call(t), { driver: driverOf(t, volume.host), ref: volumeRef(volume) }, driver, volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
+    }
+  }
+}
+/** The limits of the volume's type that its backend is to keep, where it can. */
+export async function limited(t: Pick<Step, 'taskId' | 'signal' | 'log' | 'progress' | 'deps' | 'transaction'>, row: VolumeRow, typeId = row.type_id): Promise<void> {
+  const specs = await t.transaction(trx => specsForBackend(trx, typeId));
+  const { qos } = driverOf(t, row.host);
+  if (specs && qos) await qos.apply(call(t), volumeRef(row), specs);
+}
+
+/** An empty volume or a copy of an image, a snapshot or a volume. A backend that cannot is given up for another one, within bounds. */
+export const createPlan = plan('volume.create', z.object({ volumeId: z.string(), source, near: near.default({}) }))
+  .step('make', async (t): Promise<Made> => {
     const from = t.input.source;
-    switch (from.kind) {
-      case 'blank': return { provided: await driver.volumes.create(call(t), volumeSpec(row)) };
-      case 'image': {
-        const image = await t.deps.images.localCopy(call(t), from.imageId, t.deps.imageCache);
-        const fromFile = need(driver, 'image').fromFile;
-        if (!fromFile) throw new DriverError('unsupported', 'This backend cannot make volumes of images.');
-        return { provided: await fromFile(call(t), volumeSpec(row), { path: image.path, format: image.format }), bootable: true };
-      }
-      case 'snapshot': {
-        const { snapshot, volume } = await snapshotWithVolume(t, from.snapshotId);
-        if (driver.clone && hostParts(volume.host ?? '').backend === driver.name) return { provided: await driver.clone.fromSnapshot(call(t), snapshotRef(snapshot, volume), volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
-        return { provided: await copied(call(t), { driver: driverOf(t, volume.host), ref: snapshotRef(snapshot, volume) }, driver, volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
-      }
-      case 'volume': {
-        const volume = await volumeOf(t, from.volumeId);
-        if (driver.clone && hostParts(volume.host ?? '').backend === driver.name) return { provided: await driver.clone.fromVolume(call(t), volumeRef(volume), volumeSpec(row), { inUse: volume.status === 'in-use' }), bootable: volume.bootable, ...keep(volume) };
-        return { provided: await copied(call(t), { driver: driverOf(t, volume.host), ref: volumeRef(volume) }, driver, volumeSpec(row)), bootable: volume.bootable, ...keep(volume) };
+    const image = from.kind === 'image' ? await t.deps.images.localCopy(call(t), from.imageId, t.deps.imageCache) : undefined;
+    for (let row = await volumeOf(t, t.input.volumeId); ;) {
+      try {
+        const made = await make(t, row, from, image);
+        await limited(t, { ...row, ...provided(made.provided) });
+        return made;
+      } catch (error) {
+        const next = await elsewhere(t, row, error, t.input.near);
+        if (next === undefined) throw error;
+        // Another host's worker goes on from here; this one has nothing that serves it.
+        if (queueOf(next.host) !== queueOf(row.host) && !servedHere(t, next.host)) t.sleep(new Date());
+        row = next;
       }
     }
   }, { undo: async t => {
@@ -69,15 +95,16 @@ export const createPlan = plan('volume.create', z.object({ volumeId: z.string(),
   } })
   .settles(async (trx, how, t) => {
     const made = t.out.make;
-    await settleVolume(trx, how, t, {
+    const row = await settleVolume(trx, how, t, {
       id: t.input.volumeId, from: ['creating'], done: 'available', failed: 'error', action: t.input.source.kind === 'image' ? 'copyImage' : 'create', detail: how.error?.kind === 'invalid' && t.input.source.kind === 'image' ? 'imageTooBig' : 'createFailed',
-      set: { ...provided(made?.provided), launched_at: new Date(), bootable: made?.bootable ?? false, ...(made?.glance ? { image_metadata: made.glance } : {}) },
+      set: { ...provided(made?.provided), launched_at: new Date(), bootable: made?.bootable ?? false, tried_hosts: [], ...(made?.glance ? { image_metadata: made.glance } : {}) },
     });
+    if (row?.group_id) await followMembers(trx, row.group_id);
   });
 const keep = (volume: VolumeRow) => (volume.image_metadata ? { glance: volume.image_metadata } : {});
 
 /** Takes a volume off its backend, with its snapshots when they were to go with it. Their rows are `deleting` with the same task. */
-export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(), snapshotIds: z.array(z.string()).default([]) })).uncancellable()
+export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(), snapshotIds: z.array(z.string()).default([]), /** Whoever is connected to it still is let go first: the old copy of a migration. */ disconnect: z.boolean().default(false) })).uncancellable()
   .step('wait for copies', async t => {
     // A copy that is still being made reads from it: the copy is finished first.
     const busy = await t.transaction(trx => trx('volumes').where({ source_volid: t.input.volumeId, status: 'creating' }).orWhere(q => q.whereIn('snapshot_id', t.input.snapshotIds).where({ status: 'creating' })).first('id'));
@@ -91,6 +118,7 @@ export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(),
       const snapshot = await t.transaction(trx => snapshotById(trx, id));
       if (snapshot) await need(driver, 'snapshots').delete(call(t), snapshotRef(snapshot, row));
     }
+    if (t.input.disconnect) await driver.attach.disconnect(call(t), volumeRef(row), undefined);
     await driver.volumes.delete(call(t), volumeRef(row));
   })
   .settles(async (trx, how, t) => {
@@ -101,17 +129,4 @@ export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(),
     }
     await trx('volume_snapshots').where({ volume_id: t.input.volumeId, task_id: t.taskId }).update({ status: 'error_deleting', task_id: null, updated_at: trx.fn.now() });
     await settleVolume(trx, how, t, { id: t.input.volumeId, from: ['deleting'], done: 'available', failed: 'error_deleting', action: 'delete' });
-  });
-
-/** Grows a volume. The row has the new size already; a failure takes it back. */
-export const extendPlan = plan('volume.extend', z.object({ volumeId: z.string(), from: z.int(), to: z.int(), was: z.enum(['available', 'in-use']) }))
-  .step('extend', async t => {
-    const row = await volumeOf(t, t.input.volumeId);
-    await driverOf(t, row.host).volumes.extend(call(t), { ...volumeRef(row), sizeGiB: t.input.from }, t.input.to);
-  })
-  .settles(async (trx, how, t) => {
-    await settleVolume(trx, how, t, { id: t.input.volumeId, from: ['extending'], done: t.input.was, failed: 'error_extending', action: 'extend', detail: 'extendFailed', setFailed: { size: t.input.from } });
-  })
-  .resumes(async (trx, t) => {
-    await trx('volumes').where({ id: t.input.volumeId, status: 'error_extending', size: t.input.from }).update({ status: 'extending', size: t.input.to, task_id: t.taskId });
   });

@@ -11,7 +11,8 @@ import { hasRoom } from '../scheduler/filters.ts';
 import { pools, type PoolState } from '../scheduler/pools.ts';
 import { typeById } from '../types/store.ts';
 import { applyFilters, sortColumns } from './filters.ts';
-import { deletePlan, extendPlan } from './plans.ts';
+import { extendPlan } from './extend_plans.ts';
+import { deletePlan } from './plans.ts';
 import { atRest, isBusy, resettable, shownStatus, Volume, type VolumeStatus } from './states.ts';
 import { detailById, details, laneOfVolume, lockById, patch, queueOf, remove, type VolumeDetail, type VolumeRow } from './store.ts';
 
@@ -67,7 +68,7 @@ export async function destroy(rt: Runtime, trx: Knex.Transaction, row: VolumeRow
   }
   const lane = laneOfVolume(row.id);
   if (row.task_id !== null) await rt.tasks.supersede(trx, lane);
-  const task = await rt.tasks.enqueue(trx, deletePlan, { volumeId: row.id, snapshotIds: snapshots.map(s => s.id) }, { queue: queueOf(row.host), lane, resource: { type: 'volume', id: row.id }, by: who });
+  const task = await rt.tasks.enqueue(trx, deletePlan, { volumeId: row.id, snapshotIds: snapshots.map(s => s.id), disconnect: false }, { queue: queueOf(row.host), lane, resource: { type: 'volume', id: row.id }, by: who });
   await trx('volume_snapshots').where({ volume_id: row.id }).update({ status: 'deleting', task_id: task, updated_at: trx.fn.now() });
   await move(trx, Volume, row.id, { from: [row.status], to: 'deleting', task });
 }

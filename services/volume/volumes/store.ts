@@ -7,7 +7,7 @@ export interface VolumeRow {
   id: string; project_id: string; user_id: string; name: string | null; description: string | null; size: number; status: VolumeStatus; previous_status: string | null; migration_status: string | null;
   host: string | null; availability_zone: string; type_id: string; bootable: boolean; multiattach: boolean; consumes_quota: boolean; metadata: Record<string, string>; admin_metadata: Record<string, string>;
   image_metadata: Record<string, string> | null; snapshot_id: string | null; source_volid: string | null; group_id: string | null; encryption_key_id: string | null; backend_name: string | null;
-  provider_id: string | null; provider_meta: Record<string, unknown> | null; replication_status: string | null; hidden: boolean; task_id: string | null; migration_task_id: string | null;
+  provider_id: string | null; provider_meta: Record<string, unknown> | null; replication_status: string | null; hidden: boolean; tried_hosts: string[]; task_id: string | null; migration_task_id: string | null;
   launched_at: Date | null; created_at: Date; updated_at: Date | null;
 }
 export interface AttachmentOf { id: string; server_id: string | null; attached_host: string | null; device: string | null; attached_at: string | null; status: string }

@@ -3,7 +3,7 @@ import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import { scriptedFaults, type Faults } from '../../faults.ts';
 import { consoleCapBytes, lastLines } from '../console-lines.ts';
-import type { Diagnostics, HostFacts, HypervisorDriver, HypervisorEvent } from '../contract.ts';
+import type { Diagnostics, HostFacts, HypervisorDriver, HypervisorEvent , VolumeDisk } from '../contract.ts';
 import { deviceFor, planDisks } from '../disk-plan.ts';
 import { checkNic, checkVolume } from '../validate.ts';
 import { consoleText } from './console-text.ts';
@@ -13,7 +13,7 @@ import { folderState, memoryState } from './state.ts';
 
 export type HypervisorVerb =
   | 'check' | 'host' | 'list' | `servers.${keyof HypervisorDriver['servers']}`
-  | 'volumes.attach' | 'volumes.detach' | 'volumes.extend' | 'nics.attach' | 'nics.detach'
+  | 'volumes.attach' | 'volumes.detach' | 'volumes.extend' | 'volumes.swap' | 'nics.attach' | 'nics.detach'
   | 'console.log' | 'console.vnc' | 'snapshot.rootDisk' | 'rescue.start' | 'rescue.stop'
   | 'resize.apply' | 'resize.confirm' | 'resize.revert' | 'agent.available' | 'agent.setPassword' | 'agent.freeze' | 'agent.thaw' | 'diagnostics';
 
@@ -46,6 +46,8 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
   const { bootMs = 0, now = Date.now } = options;
   const faults = scriptedFaults<HypervisorVerb>();
   faults.delayMs = options.delayMs ?? 0;
+  /** The volumes that a server has, with the connections through which it has them. */
+  volumesOf(id: string): readonly VolumeDisk[];
   const listeners = new Set<(event: HypervisorEvent) => void>();
   const machines = new Machines({
     state: options.dir === undefined ? memoryState() : folderState(join(options.dir, 'servers')),
@@ -76,6 +78,7 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
       destroy: (call, id) => verb('servers.destroy', call, () => machines.destroy(id)),
       powerOn: (call, spec) => verb('servers.powerOn', call, () => machines.powerOn(spec)),
       powerOff: (call, id, { timeoutSeconds = 60 } = {}) => verb('servers.powerOff', call, () => machines.powerOff(id, timeoutSeconds > 0)),
+    volumesOf: (id) => machines.require(id).volumes,
       reboot: (call, spec, type) => verb('servers.reboot', call, () => machines.reboot(spec, type)),
       pause: (call, id) => verb('servers.pause', call, () => machines.pause(id)),
       unpause: (call, id) => verb('servers.unpause', call, () => machines.unpause(id)),
@@ -111,6 +114,12 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
       }),
       detach: (call, id, mac) => verb('nics.detach', call, () => {
         const server = machines.find(id);
+      swap: (call, id, volumeId, to) => verb('volumes.swap', call, () => {
+        checkVolume(to);
+        const { volumes } = machines.require(id);
+        if (!volumes.some((v) => v.volumeId === volumeId || v.volumeId === to.volumeId)) throw new DriverError('absent', 'The server has no such volume.', { detail: volumeId });
+        machines.change(id, { volumes: volumes.map((v) => (v.volumeId === volumeId ? { ...v, volumeId: to.volumeId, connection: to.connection } : v)) });
+      }),
         if (server) machines.change(id, { nics: server.nics.filter((n) => n.mac.toLowerCase() !== mac.toLowerCase()) });
       }),
     },
