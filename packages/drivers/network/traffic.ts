@@ -29,9 +29,8 @@ export function trafficConformance(get: () => Scene): void {
   async function boot(p: PortSecurity, groups: readonly { id: string; members: string[] }[] = []): Promise<Guest | undefined> {
     return set.lab.guest?.(await set.lab.driver.plugPort(call, p, groups), p.mac);
   }
-  const traffic = (what: string, run: () => Promise<void>) => test(`${what}`, async context => {
+  const traffic = (what: string, run: () => Promise<void>) => test(`${what}`, async () => {
     set = get();
-    if (!set.lab.guest) context.skip();
     await run();
   });
 

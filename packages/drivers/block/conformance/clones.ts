@@ -1,12 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { need } from '../../errors.ts';
 import { GiB, MiB, type Lab } from './lab.ts';
 
 export function clones(lab: () => Lab): void {
   describe('clones', () => {
-    beforeEach(({ skip }) => { if (!lab().driver.clone) skip(); });
-
     it('of volumes and snapshots stand alone', async () => {
       const { driver, call, spec, volume, snapshotOf, write, expectAt, clean } = lab();
       const clone = need(driver, 'clone');

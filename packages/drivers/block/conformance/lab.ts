@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { constants, copyFile, rm, writeFile } from 'node:fs/promises';
+import { constants, copyFile, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -73,4 +73,17 @@ export async function sharesBlocks(folder: string): Promise<boolean> {
   const can = await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE).then(() => true, () => false);
   await Promise.all([from, to].map((path) => rm(path, { force: true })));
   return can;
+}
+
+/** Somebody's raw disk of `bytes` in a folder, with `content` at its beginning. */
+export async function plantFile(folder: string, name: string, bytes: number, content: Buffer): Promise<string> {
+  const path = join(folder, name);
+  const file = await open(path, 'wx');
+  try {
+    await file.write(content);
+    await file.truncate(bytes);
+  } finally {
+    await file.close();
+  }
+  return path;
 }

@@ -1,14 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { need } from '../../errors.ts';
 import type { SnapshotRef } from '../contract.ts';
 import { GiB, listOf, MiB, type Lab } from './lab.ts';
 
 export function manage(lab: () => Lab): void {
-  it('renames', async ({ skip }) => {
+  it('renames', async () => {
     const { driver, call, spec, volume, write, expectAt, fails, clean } = lab();
-    const { rename } = driver;
-    if (!rename) return skip();
+    const rename = need(driver, 'rename');
     const [ref, taken] = [await volume(), await volume()];
     await write(ref, 0, Buffer.alloc(MiB, 6));
     const name = `volume-${randomUUID()}`;
@@ -26,8 +25,6 @@ export function manage(lab: () => Lab): void {
   });
 
   describe('manage', () => {
-    beforeEach(({ skip }) => { if (!lab().driver.manage || !lab().under.plant) skip(); });
-
     it('lists, adopts under our name, and releases', async () => {
       const { under, driver, call, spec, volume, expectAt, fails, clean } = lab();
       const manage = need(driver, 'manage');
@@ -67,10 +64,10 @@ export function manage(lab: () => Lab): void {
       }
     });
 
-    it('snapshots likewise', async ({ skip }) => {
+    it('snapshots likewise', async () => {
       const { driver, call, volume, snapshotOf, write, expectAt, fails, clean } = lab();
-      const manage = driver.manageSnapshots;
-      if (!manage || !driver.snapshots) return skip();
+      const manage = need(driver, 'manageSnapshots');
+      const snapshots = need(driver, 'snapshots');
       const ref = await volume(2);
       const kept = randomBytes(MiB);
       await write(ref, 0, kept);
@@ -85,11 +82,11 @@ export function manage(lab: () => Lab): void {
       await manage.adopt(call, taken, listed!.reference);
       await manage.adopt(call, taken, listed!.reference);
       await expectAt(taken, 0, kept);
-      expect(await driver.snapshots.exists(call, old)).toBe(false);
+      expect(await snapshots.exists(call, old)).toBe(false);
       await fails(manage.size(call, ref, { 'source-name': 'none' }), 'absent');
       await fails(manage.size(call, ref, { 'source-name': 'volume-x~snapshot-y' }), 'invalid');
-      await driver.snapshots.delete(call, taken);
-      await driver.snapshots.delete(call, later);
+      await snapshots.delete(call, taken);
+      await snapshots.delete(call, later);
       await driver.volumes.delete(call, ref);
       await clean();
     });

@@ -22,8 +22,8 @@ afterAll(() => rm(base, { recursive: true, force: true }));
 const call = plainCall();
 const files = async (path: string) => (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => !entry.isDirectory()).map((entry) => entry.name).toSorted();
 
-describe('the file driver', { timeout: 120_000 }, () => {
-  it.each(['raw', 'qcow2'] as const)('killed at any moment of a %s snapshot, clone or deletion, it loses nothing and repeats', { timeout: 120_000 }, async (format) => {
+describe('the file driver', { timeout: 300_000 }, () => {
+  it.each(['raw', 'qcow2'] as const)('killed at any moment of a %s snapshot, clone or deletion, it loses nothing and repeats', { timeout: 300_000 }, async (format) => {
     const path = join(base, `kill-${format}`);
     const driver = fileDriver({ name: 'disks', directory: path, runner, format });
     await driver.check(call);

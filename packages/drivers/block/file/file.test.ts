@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import { open, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRunner } from '@cumulet/exec';
 import { afterAll } from 'vitest';
 import { blockConformance } from '../conformance.ts';
-import { sharesBlocks } from '../conformance/lab.ts';
+import { plantFile, sharesBlocks } from '../conformance/lab.ts';
 import { fileDriver } from './driver.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'storage-block-'));
@@ -25,11 +25,7 @@ function underTest(directory: string, format: 'raw' | 'qcow2') {
       used: () => usedIn(path),
       live: format === 'raw' && await sharesBlocks(base),
       plant: async (name: string, bytes: number, content: Buffer) => {
-        const made = join(path, name);
-        const file = await open(made, 'wx');
-        await file.write(content);
-        await file.close();
-        await truncate(made, bytes);
+        const made = await plantFile(path, name, bytes, content);
         if (format === 'qcow2') {
           execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', made, `${made}.qcow2`]);
           execFileSync('mv', [`${made}.qcow2`, made]);

@@ -10,6 +10,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../../call.ts';
 import { fileStore } from '../../imagestore/file/store.ts';
 import { blockConformance } from '../conformance.ts';
+import { plantFile } from '../conformance/lab.ts';
 import { fileDriver } from './driver.ts';
 
 const MiB = 1 << 20;
@@ -46,7 +47,7 @@ describe.skipIf(xfs === undefined)('on a file system that can share blocks', { t
   if (xfs === undefined) return;
   blockConformance('file, raw, XFS', async () => {
     const path = mkdtempSync(join(xfs, 'x'));
-    return { driver: fileDriver({ name: 'disks', directory: path, runner }), leftovers: () => files(path), live: true, bigBytes: 64 * MiB };
+    return { driver: fileDriver({ name: 'disks', directory: path, runner }), leftovers: () => files(path), live: true, bigBytes: 64 * MiB, plant: async (name: string, bytes: number, content: Buffer) => { await plantFile(path, name, bytes, content); } };
   });
 
   it('snapshots and clones take no room and no time, also of a volume in use', async () => {
