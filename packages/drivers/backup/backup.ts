@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Call } from '../call.ts';
 import { DriverError } from '../errors.ts';
 import type { BackupDone, BackupJob, BackupRef, Compression } from './contract.ts';
-import { checkRef, metadataName, objectName, partName, readPrefix, sha256Name } from './layout.ts';
+import { checkRef, metadataName, objectName, partName, readPrefix } from './layout.ts';
 import { openParent, type ParentHashes } from './hashes.ts';
 import { DIGEST, packHashes, PartDraft, partsSoFar, type Hashes } from './parts.ts';
 import { readMetadataOf, writeMetadata, writeSha256File } from './finish.ts';

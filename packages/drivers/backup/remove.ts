@@ -29,5 +29,5 @@ export async function removeBackup(call: Call, store: ObjectStore, backup: Backu
   };
   await gone(store.list(call, container, prefix));
   await gone(store.list(call, container, partsPrefix(prefix)));
-  await store.leave(call, container, id);
+  await store.leave(call, backup);
 }

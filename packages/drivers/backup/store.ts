@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Call } from '../call.ts';
-import type { Placement } from './contract.ts';
+import type { BackupRef, Placement } from './contract.ts';
 
 export interface Entry {
   readonly name: string;
@@ -32,8 +32,8 @@ export interface ObjectStore {
   remove(call: Call, container: string, name: string): Promise<void>;
   /** All that was put in the container is on stable storage when this returns. */
   settle(call: Call, container: string): Promise<void>;
-  /** Remove the container if it was made for this backup alone and is empty. */
-  leave(call: Call, container: string, backupId: string): Promise<void>;
+  /** Remove what a killed call left of the backup, and the container if it was made for this backup alone and is empty. */
+  leave(call: Call, backup: BackupRef): Promise<void>;
   containers(call: Call): AsyncIterable<string>;
   close(): Promise<void>;
 }

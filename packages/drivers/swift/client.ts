@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Call } from '../call.ts';
 import { DriverError } from '../errors.ts';
-import { asDriverError, openExchange, type Answer, type Asked, type Exchange, type SwiftOptions } from './exchange.ts';
+import { asDriverError, openExchange, type Answer, type Asked, type SwiftOptions } from './exchange.ts';
 
 export interface ObjectFacts {
   /** Bytes; of a large object, of all its segments. */
@@ -32,6 +32,8 @@ export interface PutOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Refuse (`busy`) when there is an object of this name already. */
   readonly fresh?: boolean;
+  /** The md5 of the bytes, when the caller has it. */
+  readonly etag?: string;
 }
 
 /**
@@ -41,8 +43,8 @@ export interface PutOptions {
 export interface SwiftClient {
   /** Signs in and asks for the account. */
   check(call: Call): Promise<void>;
-  /** Makes the container when there is none. */
-  createContainer(call: Call, container: string): Promise<void>;
+  /** Makes the container when there is none; `policy` names the storage policy of a new one. */
+  createContainer(call: Call, container: string, options?: { readonly policy?: string }): Promise<void>;
   /** `absent` is success; `busy` when there are objects in it. */
   deleteContainer(call: Call, container: string): Promise<void>;
   containerExists(call: Call, container: string): Promise<boolean>;
@@ -100,15 +102,16 @@ export function openSwift(options: SwiftOptions): SwiftClient {
 
   const client: SwiftClient = {
     check: async (call) => void await quiet(send(call, { method: 'HEAD', path: [], what: 'The object storage cannot be used' })),
-    createContainer: async (call, container) => void await quiet(send(call, { method: 'PUT', path: [container], what: 'The container cannot be made' })),
+    createContainer: async (call, container, { policy } = {}) => void await quiet(send(call, {
+      method: 'PUT', path: [container], what: 'The container cannot be made', ...(policy === undefined ? {} : { headers: { 'x-storage-policy': policy } }),
+    })),
     deleteContainer: async (call, container) => void await quiet(send(call, { method: 'DELETE', path: [container], fine: [404], what: 'The container cannot be deleted' })),
     containerExists: async (call, container) => (await quiet(send(call, { method: 'HEAD', path: [container], fine: [404], what: 'The container cannot be found' }))).statusCode !== 404,
     async *containers(call, prefix = '') {
       for await (const page of pages(call, [], prefix, 'The containers cannot be listed')) for (const one of page) yield String(one['name']);
     },
 
-    async put(call, container, name, body, { metadata = {}, fresh = false } = {}) {
-      const etag = createHash('md5').update(body).digest('hex');
+    async put(call, container, name, body, { metadata = {}, fresh = false, etag = createHash('md5').update(body).digest('hex') } = {}) {
       await store(call, container, name, { body, headers: { etag, ...meta(metadata) } }, fresh);
       return { etag };
     },

@@ -49,7 +49,7 @@ export function memoryStore(held: Held): ObjectStore {
       held.get(container)?.delete(name);
     },
     async settle() {},
-    async leave(_call, container) {
+    async leave(_call, { container }) {
       if (held.get(container)?.size === 0) held.delete(container);
     },
     async *containers() {
