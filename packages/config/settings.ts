@@ -9,6 +9,7 @@ export const services = {
   network: { port: 9696, types: ['network'], name: 'neutron' },
   placement: { port: 8778, types: ['placement'], name: 'placement' },
   operations: { port: 8790, types: ['operations'], name: 'operations' },
+  backupcatalogue: { port: 8791, types: ['backup-catalogue'], name: 'backup-catalogue' },
 } as const;
 export type ServiceName = keyof typeof services;
 
@@ -33,12 +34,43 @@ const blockBackend = z.strictObject({
   totalGiB: z.coerce.number().int().positive().default(10_000),
 });
 
+/** Those of nova's scheduler that mean something here: metrics, NUMA and PCI devices of hosts are not modelled. */
+export const computeFilters = [
+  'AllHostsFilter', 'ComputeFilter', 'ComputeCapabilitiesFilter', 'ImagePropertiesFilter', 'ServerGroupAntiAffinityFilter', 'ServerGroupAffinityFilter', 'DifferentHostFilter', 'SameHostFilter', 'SimpleCIDRAffinityFilter', 'JsonFilter',
+  'IsolatedHostsFilter', 'IoOpsFilter', 'NumInstancesFilter', 'AggregateInstanceExtraSpecsFilter', 'AggregateImagePropertiesIsolation', 'AggregateMultiTenancyIsolation', 'AggregateTypeAffinityFilter', 'AggregateIoOpsFilter', 'AggregateNumInstancesFilter',
+] as const;
+
 const imageStore = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,31}$/i),
   driver: z.enum(['file', 'http', 'fake']),
   path: z.string().optional(),
   default: z.boolean().default(false),
   description: z.string().default(''),
+});
+
+const backupTarget = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,31}$/i),
+  /** `posix`: a directory; `nfs`: a share that is mounted here; `swift`: an object store; `fake`: memory, for tests. */
+  driver: z.enum(['posix', 'nfs', 'swift', 'fake']),
+  /** posix: the directory, relative paths are below `home` (cinder: backup_posix_path). nfs: where the share is mounted. */
+  path: z.string().optional(),
+  /** posix: every host sees the same directory. Shares and object stores are shared by nature. */
+  shared: flag.optional(),
+  /** nfs: HOST:PATH (backup_share), and options of the mount (backup_mount_options). */
+  share: z.string().optional(),
+  mountOptions: z.string().optional(),
+  /** Container of backups that name none (backup_container, backup_swift_container). */
+  container: z.string().min(1).max(255).optional(),
+  /** swift: how it is reached. `v1` wants `authUrl`, `user`, `key`; `v3` also a project and domains. */
+  swift: z.strictObject({
+    auth: z.enum(['v1', 'v3']).default('v3'), authUrl: z.string(), user: z.string(), key: z.string(), project: z.string().optional(), userDomain: z.string().default('Default'), projectDomain: z.string().default('Default'),
+    region: z.string().optional(), storageUrl: z.string().optional(), storagePolicy: z.string().optional(),
+  }).optional(),
+  /** backup_compression_algorithm */
+  compression: z.enum(['none', 'zlib', 'zstd']).default('zlib'),
+  /** Bytes of the largest object and of the grain of incremental backups (backup_file_size, backup_sha_block_size_bytes; swift has its own defaults). */
+  objectBytes: count.optional(),
+  blockBytes: count.optional(),
 });
 
 /**
@@ -120,6 +152,29 @@ export const settingsSchema = z.strictObject({
     /** Which jobs this worker takes. */
     roles: z.array(z.enum(['compute', 'volume', 'image', 'network'])).default(['compute', 'volume', 'image', 'network']),
   }).prefault({}),
+  compute: z.strictObject({
+    /** Seconds after which a resize that nobody decided is confirmed; 0 never (nova: resize_confirm_window). */
+    resizeConfirmSeconds: z.coerce.number().int().min(0).default(0),
+    /** Seconds that a deleted server can be restored; 0 deletes at once (nova: reclaim_instance_interval). */
+    reclaimSeconds: z.coerce.number().int().min(0).default(0),
+    /** Whether a resize may stay on its host, which is tried first then (nova: allow_resize_to_same_host, off there). */
+    resizeToSameHost: flag.default(true),
+    /** Hosts that a new server is tried on, one after the other, when a hypervisor fails (nova: scheduler max_attempts). */
+    maxAttempts: count.default(3),
+    scheduler: z.strictObject({
+      /** Upstream's names, in order ([filter_scheduler] enabled_filters). The zone and the room on the host are always asked for. */
+      filters: z.array(z.enum(computeFilters)).default(['ComputeFilter', 'ComputeCapabilitiesFilter', 'ImagePropertiesFilter', 'ServerGroupAntiAffinityFilter', 'ServerGroupAffinityFilter', 'DifferentHostFilter', 'SameHostFilter', 'AggregateInstanceExtraSpecsFilter', 'AggregateMultiTenancyIsolation', 'AggregateImagePropertiesIsolation']),
+      /** How much each of upstream's weighers counts; negative turns it round, 0 off. */
+      weights: z.strictObject({ ram: z.coerce.number().default(1), cpu: z.coerce.number().default(1), disk: z.coerce.number().default(1), ioOps: z.coerce.number().default(-1), numInstances: z.coerce.number().default(0), softAffinity: z.coerce.number().default(1), softAntiAffinity: z.coerce.number().default(1), buildFailure: z.coerce.number().default(1_000_000), hypervisorVersion: z.coerce.number().default(1) }).prefault({}),
+      /** One of so many best hosts is taken at random (host_subset_size). */
+      hostSubsetSize: count.default(1),
+      maxInstancesPerHost: count.default(50),
+      maxIoOpsPerHost: count.default(8),
+      isolatedHosts: z.array(z.string()).default([]),
+      isolatedImages: z.array(z.string()).default([]),
+      restrictIsolatedHostsToIsolatedImages: flag.default(true),
+    }).prefault({}),
+  }).prefault({}),
   hypervisor: z.strictObject({
     driver: z.enum(['auto', 'libvirt', 'fake']).default('auto'),
     /** Socket of the libvirtd to use; the all-in-one fills it in. */
@@ -131,8 +186,22 @@ export const settingsSchema = z.strictObject({
     reservedHostMemoryMiB: z.coerce.number().int().min(0).default(512),
     /** Seconds between shelve and its offload: 0 at once, -1 never (nova: shelved_offload_time). */
     shelvedOffloadSeconds: z.coerce.number().int().min(-1).default(0),
-    /** Fake driver only: how many hosts' worth it pretends to have, and its delay per call. */
+    /** Where other hosts fetch the disks of servers that move to them; 0 is any free port of `bind`. */
+    disksPort: z.coerce.number().int().min(0).max(65_535).default(0),
+    /** How the libvirtd of another host reaches this one's for live migration, e.g. `qemu+tls://HOST/system`. Absent: it cannot. */
+    migrationUri: z.string().optional(),
+    /** Fake driver only: what each call and a live migration take, and what its host has. */
     fakeDelayMs: z.coerce.number().int().min(0).default(0),
+    fakeLiveMs: z.coerce.number().int().min(0).default(0),
+  }).prefault({}),
+  consoles: z.strictObject({
+    /** Seconds in which the one-time key of a console must be used (nova: token_ttl). */
+    tokenSeconds: count.default(600),
+    /** Pages other than the API's own from which a browser may open a console, such as `https://panel.example` (nova: allowed_origins). */
+    allowedOrigins: z.array(z.url().refine(u => new URL(u).origin === u, 'scheme, host and port only')).default([]),
+    /** Where this host's worker listens for the API of other hosts (0: any free port), and the address that those reach it by; default is `publicHost`, else `bind`. */
+    port: z.coerce.number().int().min(0).max(65535).default(0),
+    address: z.string().optional(),
   }).prefault({}),
   network: z.strictObject({
     driver: z.enum(['auto', 'linuxbridge', 'fake']).default('auto'),
@@ -160,7 +229,19 @@ export const settingsSchema = z.strictObject({
       capacityWeightMultiplier: z.coerce.number().default(1),
       allocatedCapacityWeightMultiplier: z.coerce.number().default(-1),
       volumeNumberMultiplier: z.coerce.number().default(-1),
+      /** Backends that a new volume is tried on, one after the other, when a driver fails (scheduler_max_attempts). */
+      maxAttempts: count.default(3),
     }).prefault({}),
+  }).prefault({}),
+  backup: z.strictObject({
+    /** Where backups go: the first one is for new backups, the others for those that lie there. None: no cinder-backup runs here. */
+    targets: z.array(backupTarget).default([{ name: 'backups', driver: 'posix', path: 'backups', compression: 'zlib' }]),
+    /** Public keys (Ed25519, SPKI, base64) of other clouds whose records are as good as our own. */
+    trustedKeys: z.array(z.string()).default([]),
+    /** Refuses records that no trusted key has signed; upstream's are never signed. */
+    requireSignedRecords: flag.default(false),
+    /** Seconds between looks at schedules. */
+    scheduleSeconds: count.default(15),
   }).prefault({}),
   image: z.strictObject({
     stores: z.array(imageStore).min(1).default([{ id: 'file', driver: 'file', path: 'images', default: true, description: 'Local file system' }]),
@@ -219,7 +300,5 @@ export const settingsSchema = z.strictObject({
     imageName: z.string().default('tiny'),
   }).prefault({}),
 });
-      /** Backends that a new volume is tried on, one after the other, when a driver fails (scheduler_max_attempts). */
-      maxAttempts: count.default(3),
 
 export type Settings = z.infer<typeof settingsSchema>;
