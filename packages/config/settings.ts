@@ -61,9 +61,9 @@ const backupTarget = z.strictObject({
   mountOptions: z.string().optional(),
   /** Container of backups that name none (backup_container, backup_swift_container). */
   container: z.string().min(1).max(255).optional(),
-  /** swift: how it is reached. `v1` wants `authUrl`, `user`, `key`; `v3` also a project and domains. */
+  /** swift: how it is reached; version 1 when the URL says so. `v1` wants `authUrl`, `user`, `key`; `v3` also a project and domains. */
   swift: z.strictObject({
-    auth: z.enum(['v1', 'v3']).default('v3'), authUrl: z.string(), user: z.string(), key: z.string(), project: z.string().optional(), userDomain: z.string().default('Default'), projectDomain: z.string().default('Default'),
+    auth: z.enum(['v1', 'v3']).optional(), authUrl: z.string(), user: z.string(), key: z.string(), project: z.string().optional(), userDomain: z.string().default('Default'), projectDomain: z.string().default('Default'),
     region: z.string().optional(), storageUrl: z.string().optional(), storagePolicy: z.string().optional(),
   }).optional(),
   /** backup_compression_algorithm */

@@ -41,7 +41,7 @@ export function requestIdHeaders(service: string, req: FastifyRequest): Record<s
 
 export function versionHeaders(service: string, req: FastifyRequest): Record<string, string> {
   const version = req.dialect?.version ?? req.askedVersion;
-  if (version === undefined || service === 'image' || service === 'identity' || service === 'network' || service === 'operations') return {};
+  if (version === undefined || service === 'image' || service === 'identity' || service === 'network' || service === 'operations' || service === 'backupcatalogue') return {};
   const vary = service === 'compute' ? 'X-OpenStack-Nova-API-Version' : 'OpenStack-API-Version';
   return { 'openstack-api-version': `${service} ${version}`, ...(service === 'compute' ? { 'x-openstack-nova-api-version': version } : {}), vary };
 }

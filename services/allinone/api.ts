@@ -1,3 +1,4 @@
+import { makeApp as backupcatalogue } from '@cumulet/backupcatalogue';
 import { loadSettings, type ServiceName } from '@cumulet/config';
 import { makeApp as compute, plans as computePlans } from '@cumulet/compute';
 import { createIdentityApp as identity, tokenFacts } from '@cumulet/identity';
@@ -12,7 +13,7 @@ import { bootstrapCloud } from './bootstrap.ts';
 import { removeCredentials } from './credentials.ts';
 
 // Every API service in one process. The supervisor waits for the word "listening".
-const makers: Record<ServiceName, (rt: Runtime) => Promise<FastifyInstance>> = { identity, image, compute, volume, network, placement, operations };
+const makers: Record<ServiceName, (rt: Runtime) => Promise<FastifyInstance>> = { identity, image, compute, volume, network, placement, operations, backupcatalogue };
 
 const settings = loadSettings();
 const rt = await openRuntime({ settings, name: 'api', facts: tokenFacts, plans: [...imagePlans, ...computePlans, ...networkPlans, ...volumePlans] });

@@ -36,7 +36,7 @@ export const makeApp = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, 
   name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, emptyIdIsUnknownPath: true, versions, dress: novaDress,
   operations: [
     ...versionDocuments(),
-    ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(),
+    ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(rt),
     ...types(rt), ...typeDetails(rt), ...defaultTypes(rt), ...qos(rt),
     ...groupTypes(rt), ...groups(rt), ...groupSnapshots(rt), ...consistencyRoutes(rt),
     ...quotas(rt), ...limits(rt), ...services(rt), ...hostRoutes(rt), ...clusters(rt), ...pools(rt), ...zones(rt), ...messages(rt), ...extensions(),

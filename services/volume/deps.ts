@@ -1,9 +1,11 @@
 import type { Settings } from '@cumulet/config';
 import type { Db } from '@cumulet/db';
 import { DriverError, type Call } from '@cumulet/drivers';
+import type { BackupDriver } from '@cumulet/drivers/backup';
 import type { BlockDriver } from '@cumulet/drivers/block';
 import type { ImageAccess } from '@cumulet/image';
 import { planFor, type Run, type Tasks } from '@cumulet/tasks';
+import type { Signer } from './backups/signer.ts';
 import { hostParts } from './volumes/store.ts';
 
 /** What the steps of this service's plans use. */
@@ -13,6 +15,10 @@ export interface VolumeDeps {
   readonly settings: Settings;
   /** This host's backends by name. */
   readonly backends: ReadonlyMap<string, BlockDriver>;
+  /** This host's backup targets by name. */
+  readonly targets: ReadonlyMap<string, BackupDriver>;
+  /** For exported records. */
+  readonly signer: Signer;
   readonly images: Pick<ImageAccess, 'localCopy' | 'put' | 'discard'>;
   /** Where read-only copies of images are kept on this host. */
   readonly imageCache: string;

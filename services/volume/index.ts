@@ -7,14 +7,16 @@
  * Compute, in the steps of its plans, as children on the volume's backend:
  *   const { connect } = await t.child(connectPlan, { attachmentId, connector: { host } }, at);     // ConnectionInfo, also for a volume that is still being created
  *   await t.child(disconnectPlan, { attachmentId }, at);                                            // nothing connected is success
- * Compute registers `hostPlans` with its hypervisor: snapshots of volumes that its servers write to.
+ * Compute registers `hostPlans` with its hypervisor: snapshots, growth and moves of volumes that its servers write to.
  * `at` comes from `reserve`, `beginDetach` or `volumes.at(trx, volumeId)`.
  */
 export type { AttachmentFacts, At, By, CreateForServer, ReserveOptions, VolumeFacts, VolumesForCompute, Who } from './for_compute.ts';
 export { makeApp } from './app.ts';
 export { connectPlan, disconnectPlan } from './attachments/plans.ts';
+export { backupsOf, type BackupRow, type BackupsForCatalogue, type ScheduleRow } from './backups/for_catalogue.ts';
 export { bootstrap } from './bootstrap.ts';
 export { olderNamesOf, type OlderNames, type OlderSnapshot, type OlderVolume } from './for_older_names.ts';
 export { volumesOf } from './for_compute_work.ts';
-export { hostPlans, type HostDeps } from './snapshots/still.ts';
+export { hostPlans } from './host_plans.ts';
+export type { HostDeps } from './host/deps.ts';
 export { openWork, plans } from './work.ts';

@@ -1,3 +1,4 @@
+import { fakeBackupDriver, type FakeBackupDriver } from '@cumulet/drivers/backup';
 import { fakeBlockDriver, type FakeBlockDriver } from '@cumulet/drivers/block';
 import type { FastifyInstance } from 'fastify';
 import { as, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
@@ -12,6 +13,8 @@ export interface TestCloud {
   readonly admin: ReturnType<typeof as>;
   readonly other: ReturnType<typeof as>;
   readonly drivers: ReadonlyMap<string, FakeBlockDriver>;
+  /** Where backups go. */
+  readonly target: FakeBackupDriver;
   /** The backends' reports, again. */
   report(): Promise<void>;
   /** A demo volume that is there. */
@@ -27,19 +30,20 @@ export async function testCloud(o: { backends?: readonly { name: string; totalGi
   const { volume } = t.rt.settings;
   Object.assign(volume, { backends: backends.map(b => ({ format: 'raw', reservedPercentage: 0, maxOverSubscriptionRatio: 20, totalGiB: 1_000, ...b })), scheduler: { ...volume.scheduler, ...o.scheduler } });
   const drivers = new Map<string, FakeBlockDriver>();
+  const target = fakeBackupDriver();
   await bootstrap(t.rt);
   const work = await openWork(t.rt, (_, b) => {
     const driver = fakeBlockDriver({ name: b.name, pools: [{ name: b.name, totalGiB: b.totalGiB, maxOverSubscriptionRatio: b.maxOverSubscriptionRatio, capabilities: { multiattach: true } }] });
     drivers.set(b.name, driver);
     return driver;
-  });
+  }, () => target);
   t.serve(work);
   await work.start?.();
   const app = await makeApp(t.rt);
   const demo = as(app, 'demo', 'volume');
   const show = async (id: string, version = '3.71') => (await as(app, 'admin', 'volume')('GET', `/v3/volumes/${id}`, undefined, version)).body.volume;
   return {
-    t, app, demo, admin: as(app, 'admin', 'volume'), other: as(app, 'other', 'volume'), drivers, show,
+    t, app, demo, admin: as(app, 'admin', 'volume'), other: as(app, 'other', 'volume'), drivers, target, show,
     report: () => reportBackends(t.rt, drivers),
     async volume(body = {}, version) {
       const r = await demo('POST', '/v3/volumes', { volume: { size: 1, ...body } }, version);

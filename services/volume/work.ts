@@ -9,6 +9,8 @@ import { plans as list, type AnyPlan } from '@cumulet/tasks';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { connectPlan, disconnectPlan, initializePlan, terminatePlan } from './attachments/plans.ts';
+import type { MakeTarget } from './backups/targets.ts';
+import { backupPlans, openBackups } from './backups/work.ts';
 import type { VolumeDeps } from './deps.ts';
 import { createGroupSnapshotPlan, deleteGroupPlan, deleteGroupSnapshotPlan } from './groups/plans.ts';
 import { listManageablePlan, managePlan, manageSnapshotPlan, unmanagePlan, unmanageSnapshotPlan } from './manage/plans.ts';
@@ -25,6 +27,7 @@ import type { VolumeRow } from './volumes/store.ts';
 export const plans: readonly AnyPlan[] = list(
   createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan, uploadImagePlan, reimagePlan, migratePlan, migrateAttachedPlan,
   managePlan, unmanagePlan, manageSnapshotPlan, unmanageSnapshotPlan, listManageablePlan, createGroupSnapshotPlan, deleteGroupSnapshotPlan, deleteGroupPlan, takeSnapshotPlan,
+  ...backupPlans,
 );
 
 type Backend = Settings['volume']['backends'][number];
@@ -62,24 +65,27 @@ export async function reportBackends(rt: Pick<Runtime, 'db' | 'settings' | 'log'
 }
 
 /** What the volume service brings to a worker: the host's backends. */
-export async function openWork(rt: Runtime, make?: (rt: Runtime, b: Backend) => BlockDriver): Promise<Work> {
+export async function openWork(rt: Runtime, make?: (rt: Runtime, b: Backend) => BlockDriver, makeTarget?: MakeTarget): Promise<Work> {
   const { settings } = rt;
   const backends = openBackends(rt, make);
   const images = await openImageAccess(rt);
   const scratch = resolve(settings.home, 'scratch');
   await mkdir(scratch, { recursive: true, mode: 0o700 });
-  const deps: VolumeDeps = { db: rt.db, tasks: rt.tasks, settings, backends, images, imageCache: join(resolve(settings.home), 'image-cache'), scratch };
+  const backups = await openBackups(rt, makeTarget);
+  const deps: VolumeDeps = { ...backups.deps, db: rt.db, tasks: rt.tasks, settings, backends, images, imageCache: join(resolve(settings.home), 'image-cache'), scratch };
   return {
-    plans, deps, queues: [...backends.keys()].map(name => `backend/${settings.host}@${name}`),
+    plans, deps, queues: [...backends.keys()].map(name => `backend/${settings.host}@${name}`).concat(backups.queues),
     periodic: [
+      ...backups.periodic,
       { name: 'volume report', everySeconds: settings.volume.reportSeconds, run: () => reportBackends(rt, backends) },
       { name: 'volume messages', everySeconds: 3_600, run: async () => { await rt.db('volume_messages').where('expires_at', '<', rt.db.fn.now()).delete(); } },
     ],
     async start() {
       await reportBackends(rt, backends);
+      await backups.start();
       await restoreConnections(rt, backends);
     },
-    close: () => images.close(),
+    close: async () => { await backups.close(); await images.close(); },
   };
 }
 

@@ -11,7 +11,7 @@ export function aboutIdentity(cloud: () => TestCloud): void {
       json<{ Name: string; Subnets: string[] }[]>(cloud().openstack('network', 'list', '-f', 'json')),
     ]);
     expect(token).toMatchObject({ project_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string, user_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string });
-    expect(catalog.map((s) => s.Type).toSorted()).toEqual(['block-storage', 'compute', 'identity', 'image', 'network', 'operations', 'placement', 'volumev3']);
+    expect(catalog.map((s) => s.Type).toSorted()).toEqual(['backup-catalogue', 'block-storage', 'compute', 'identity', 'image', 'network', 'operations', 'placement', 'volumev3']);
     expect(flavors.map((f) => f.Name)).toEqual(expect.arrayContaining(['m1.nano', 'm1.tiny', 'm1.small']));
     expect(networks.map((n) => n.Name).toSorted()).toEqual(['private', 'public']);
     for (const network of networks) expect(network.Subnets).toHaveLength(1);

@@ -6,7 +6,7 @@ import type { Child, RunOptions, RunResult } from '@cumulet/exec';
 import { eventually, runner } from './processes.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-const services = ['identity', 'image', 'compute', 'volume', 'network', 'placement', 'operations'] as const;
+const services = ['identity', 'image', 'compute', 'volume', 'network', 'placement', 'operations', 'backupcatalogue'] as const;
 export type Port = (typeof services)[number];
 
 export interface CloudOptions {

@@ -40,16 +40,17 @@ async function disconnect(t: Step, volume: VolumeRow, who: Connector | undefined
   if (others.length === 0) await driverOf(t, volume.host).attach.disconnect(call(t), volumeRef(volume), who);
 }
 
-/** Ends what `connectPlan` made; nothing connected, or nothing there, is success. */
-export const disconnectPlan = plan('attachment.disconnect', z.object({ attachmentId: z.string() })).uncancellable()
+/** Ends what `connectPlan` made; nothing connected, or nothing there, is success. `connector`: only that host's, which is no longer the attachment's own. */
+export const disconnectPlan = plan('attachment.disconnect', z.object({ attachmentId: z.string(), connector: connector.optional() })).uncancellable()
   .step('disconnect', async t => {
     const attachment = await t.transaction(trx => attachmentById(trx, t.input.attachmentId));
     const volume = attachment && await t.transaction(trx => byId(trx, attachment.volume_id));
-    if (!attachment?.connector || !volume?.host) return;
-    await disconnect(t, volume, attachment.connector as unknown as Connector, attachment.id);
+    const whose = t.input.connector ?? attachment?.connector as unknown as Connector | null | undefined;
+    if (!attachment || !whose || !volume?.host) return;
+    await disconnect(t, volume, whose as Connector, attachment.id);
   })
   .settles(async (trx, how, t) => {
-    if (how.state === 'done') await trx('volume_attachments').where({ id: t.input.attachmentId }).update({ connection_info: null, updated_at: trx.fn.now() });
+    if (how.state === 'done' && t.input.connector === undefined) await trx('volume_attachments').where({ id: t.input.attachmentId }).update({ connection_info: null, updated_at: trx.fn.now() });
   });
 
 /** The legacy calls, which know no attachment: `initialize_connection` and `terminate_connection` (no connector: every host). */
@@ -58,7 +59,11 @@ export const initializePlan = plan('volume.initialize_connection', z.object({ vo
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
     if (!volume?.host) throw new DriverError('invalid', `Volume ${t.input.volumeId} has no backend.`);
     return driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), { host: '', ...t.input.connector }, { mode: volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw' });
-  });
+  }, { undo: async t => {
+    const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
+    const host = String(t.input.connector['host'] ?? '');
+    if (volume?.host) await disconnect(t, volume, { host }, '00000000-0000-0000-0000-000000000000');
+  } });
 export const terminatePlan = plan('volume.terminate_connection', z.object({ volumeId: z.string(), connector: z.looseObject({}).nullable() })).uncancellable()
   .step('disconnect', async t => {
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));

@@ -108,7 +108,8 @@ export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(),
   .step('wait for copies', async t => {
     // A copy that is still being made reads from it: the copy is finished first.
     const busy = await t.transaction(trx => trx('volumes').where({ source_volid: t.input.volumeId, status: 'creating' }).orWhere(q => q.whereIn('snapshot_id', t.input.snapshotIds).where({ status: 'creating' })).first('id'));
-    if (busy) t.sleep(new Date(Date.now() + 1_000));
+    const backup = await t.transaction(trx => trx('volume_backups').where({ volume_id: t.input.volumeId, status: 'creating' }).orWhere({ restore_volume_id: t.input.volumeId, status: 'restoring' }).first('id'));
+    if (busy || backup) t.sleep(new Date(Date.now() + 1_000));
   })
   .step('remove', async t => {
     const row = await t.transaction(trx => byId(trx, t.input.volumeId));

@@ -1,11 +1,12 @@
 import { operation, Reply, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, lastOf, NotFound, parseBool, shape } from '@cumulet/wire';
+import { BadRequest, lastOf, parseBool, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { boundTo, by } from '../asking.ts';
 import { anyQuery, nextLink } from '../listing.ts';
 import { strictBool } from '../shapes.ts';
-import { create } from './create.ts';
+import { createFromBackup } from '../backups/restore.ts';
+import { create, type NewVolumeRequest } from './create.ts';
 import { SummaryReply, VolumeCreate, VolumeList, VolumeOne, VolumeUpdate } from './schemas.ts';
 import { deleteVolume, list, show, update } from './service.ts';
 import { detailById, type VolumeDetail } from './store.ts';
@@ -25,12 +26,12 @@ export const routes = (rt: Runtime): Operation[] => [
       const image = volume.imageRef ?? volume.image_id;
       if (volume.multiattach) throw new BadRequest(removedMultiattach);
       if (image) ctx.require('volume:create_from_image');
-      if (volume.backup_id) throw new NotFound(`Backup ${volume.backup_id} could not be found.`);
-      const id = await create(rt, {
+      const asked: NewVolumeRequest = {
         by: { ...by(ctx), projectId: ctx.caller.projectId ?? '', userId: ctx.caller.userId }, bound: boundTo(ctx), name: volume.name ?? volume.display_name, description: volume.description ?? volume.display_description, sizeGiB: volume.size,
         type: volume.volume_type, zone: volume.availability_zone, metadata: volume.metadata, snapshotId: volume.snapshot_id, volumeId: volume.source_volid, imageId: image, groupId: volume.group_id ?? volume.consistencygroup_id,
         hints: ctx.body['OS-SCH-HNT:scheduler_hints'] ?? ctx.body['os:scheduler_hints'],
-      });
+      };
+      const id = volume.backup_id ? await createFromBackup(rt, volume.backup_id, asked) : await create(rt, asked);
       return { volume: created(ctx, await detailById(rt.db, id) as VolumeDetail) };
     },
   }),

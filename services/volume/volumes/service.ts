@@ -67,7 +67,7 @@ export async function destroy(rt: Runtime, trx: Knex.Transaction, row: VolumeRow
     return;
   }
   const lane = laneOfVolume(row.id);
-  if (row.task_id !== null) await rt.tasks.supersede(trx, lane);
+  if (row.task_id !== null) { await rt.tasks.supersede(trx, lane); await rt.tasks.cancel(trx, row.task_id); }   // a backup's task has a lane of its own
   const task = await rt.tasks.enqueue(trx, deletePlan, { volumeId: row.id, snapshotIds: snapshots.map(s => s.id), disconnect: false }, { queue: queueOf(row.host), lane, resource: { type: 'volume', id: row.id }, by: who });
   await trx('volume_snapshots').where({ volume_id: row.id }).update({ status: 'deleting', task_id: task, updated_at: trx.fn.now() });
   await move(trx, Volume, row.id, { from: [row.status], to: 'deleting', task });
@@ -107,6 +107,7 @@ export const resetStatus = (rt: Runtime, ctx: Context, id: string, reset: Reset)
     if (isBusy(row.status)) {
       if (status !== 'error') throw conflict(`Volume ${row.id} is ${row.status}: an operation is at work on it. Reset it to error to stop the operation, or delete the volume.`);
       await rt.tasks.supersede(trx, laneOfVolume(row.id));
+      if (row.task_id !== null) await rt.tasks.cancel(trx, row.task_id);
     } else await move(trx, Volume, row.id, { from: [row.status], to: atRest(status) as VolumeStatus });
   }
   if (reset.attach_status === 'detached') await trx('volume_attachments').where({ volume_id: row.id }).delete();
