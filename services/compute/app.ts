@@ -13,6 +13,7 @@ import { routes as interfaces } from './attachments/interfaces.ts';
 import { routes as volumes } from './attachments/volumes.ts';
 import { versions } from './changes.ts';
 import type { Compute } from './compute.ts';
+import { servePages } from './consoles/pages.ts';
 import { serveConsoles } from './consoles/proxy.ts';
 import { routes as consoles } from './consoles/routes.ts';
 import { routes as history } from './details/history.ts';
@@ -57,5 +58,6 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
     ],
   });
   serveConsoles(app, c);
+  await servePages(app);
   return app;
 }

@@ -8,6 +8,7 @@ import { changes as rebuild } from './actions/rebuild.ts';
 import { changes as shelve } from './actions/shelve.ts';
 import { changes as history } from './details/history.ts';
 import { changes as more } from './details/more.ts';
+import { changes as consoles } from './consoles/routes.ts';
 import { changes as events } from './events/routes.ts';
 import { changes as flavors } from './flavors/schemas.ts';
 import { changes as aggregates } from './aggregates/routes.ts';
@@ -23,5 +24,5 @@ import { changes as usage } from './usage/routes.ts';
 
 /** Everything that a microversion of compute changed, each where it belongs. */
 const everywhere: Change[] = [{ at: '2.102', trait: 'strict queries', why: 'unknown query parameters are refused everywhere' }];
-const all: Change[] = [...everywhere, ...servers, ...power, ...shelve, ...rebuild, ...image, ...volumes, ...interfaces, ...history, ...flavors, ...keypairs, ...services, ...hypervisors, ...quotas, ...limits, ...move, ...more, ...events, ...aggregates, ...groups, ...migrations, ...usage];
+const all: Change[] = [...everywhere, ...consoles, ...servers, ...power, ...shelve, ...rebuild, ...image, ...volumes, ...interfaces, ...history, ...flavors, ...keypairs, ...services, ...hypervisors, ...quotas, ...limits, ...move, ...more, ...events, ...aggregates, ...groups, ...migrations, ...usage];
 export const versions = new Versions('2.1', '2.104', all);

@@ -1,6 +1,7 @@
 import { metadataSocket } from '@cumulet/network';
 import type { Runtime, Work } from '@cumulet/service';
 import { join, resolve } from 'node:path';
+import { serveRelay } from './consoles/relay.ts';
 import type { ComputeDeps } from './deps.ts';
 import { ImageCache } from './image_cache.ts';
 import { serveMetadata } from './metadata/service.ts';
@@ -20,6 +21,7 @@ export async function openWork(rt: Runtime): Promise<Work> {
   const { log } = rt;
   let unfollow: (() => void) | undefined;
   let metadata: { close(): Promise<void> } | undefined;
+  let consoles: { close(): Promise<void> } | undefined;
   return {
     plans: computePlans, deps, queues: ['any', hostQueue(rt.settings.host)],
     facts: () => reportHost(deps, log),
@@ -31,12 +33,14 @@ export async function openWork(rt: Runtime): Promise<Work> {
     async start() {
       metadata = await serveMetadata({ db: rt.db, neighbours: near, log, socketPath: metadataSocket(rt) });
       await reportHost(deps, log);
+      consoles = await serveRelay({ db: rt.db, settings: rt.settings, log });
       unfollow = followEvents(deps, log);
       await restoreServers(deps, log);
     },
     async close() {
       unfollow?.();
       await metadata?.close();
+      await consoles?.close();
       await hypervisor.close();
       await access.close();
     },

@@ -31,7 +31,8 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     'identity-feature-enabled': { api_v2: false, api_v2_admin: false, trust: true, application_credentials: true, access_rules: true, project_tags: true },
     service_available: { nova: true, neutron: true, cinder: true, glance: true, swift: false, horizon: false },
     compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', min_compute_nodes: 1, build_interval: 1, build_timeout: 120 },
-    'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: false, console_output: true, vnc_console: false, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: true, config_drive: true, attach_encrypted_volume: false, personality: true },
+    // volume_multiattach: tempest 33 asks for it with a parameter that cinder has dropped; ours are services/compute/attachments' own tests.
+    'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: false, console_output: true, vnc_console: false, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: false, config_drive: true, attach_encrypted_volume: false, personality: true },
     validation: { run_validation: false },
     network: { public_network_id: facts.publicNetwork, project_network_cidr: '10.100.0.0/16' },
     'network-feature-enabled': { api_extensions: 'all', ipv6: false, floating_ips: facts.publicNetwork !== '' },

@@ -32,7 +32,8 @@ async function run(of: Area, wanted: string): Promise<number> {
   // None of these logs into a guest: where none has to boot, none does.
   const simulated = { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake' };
   const light: Record<string, string> = of === 'identity' ? { ...simulated, CUMULET_DEMO_ENABLED: 'false' } : of === 'compute' || of === 'network' ? simulated : {};
-  const cloud = await startCloud({ env: { CUMULET_PASSWORDS_ADMIN: 'upstream', ...light } });
+  // Keystone lets a project go while its volumes are still being deleted; tempest counts on it.
+  const cloud = await startCloud({ env: { CUMULET_PASSWORDS_ADMIN: 'upstream', CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...light } });
   try {
     if (of === 'compute') await secondImage(cloud, folder);
     writeConfiguration(folder, await factsOf(cloud, 'upstream'));

@@ -1,48 +1,41 @@
 import type { FastifyInstance } from 'fastify';
 import type { IncomingMessage } from 'node:http';
-import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer, type WebSocket } from 'ws';
 import type { Compute } from '../compute.ts';
-import { digestOf, type ConsoleTarget } from './routes.ts';
+import { bridge, consoleSockets, dialGuest, dialRelay, refuse } from './bridge.ts';
+import { peekToken, takeToken } from './tokens.ts';
 
 /**
- * `GET /console/socket?token=…` as a WebSocket: bytes of the guest's screen or serial port. A key opens one connection and is gone; a browser must come
- * from this very host (CVE-2015-0259), whatever sends no Origin is no browser. Reaches consoles of this host.
+ * `GET /console/socket?token=…` as a WebSocket: bytes of the guest's screen or serial port. A key opens one connection and is gone. A browser must come from the very
+ * page that the key was given out for, or one that the settings name (CVE-2015-0259, OSSN-0101): scheme, host and port are compared, and what the request says of its
+ * own host counts for nothing. Whatever sends no Origin is no browser.
  */
 export function serveConsoles(app: FastifyInstance, c: Compute): void {
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: 1 << 20, perMessageDeflate: false, handleProtocols: offered => (offered.has('binary') ? 'binary' : false) });
+  const sockets = consoleSockets();
   app.server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const refuse = (line: string) => { socket.end(`HTTP/1.1 ${line}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`); };
+    socket.on('error', () => socket.destroy());
     open(c, req).then(
-      target => { if (typeof target === 'string') refuse(target); else sockets.handleUpgrade(req, socket, head, ws => { bridge(ws, target); }); },
-      (error: unknown) => { c.rt.log.warn({ err: error }, 'a console could not be opened'); refuse('500 Internal Server Error'); },
+      guest => { if (typeof guest === 'string') refuse(socket, guest); else sockets.handleUpgrade(req, socket, head, ws => { bridge(ws, guest); }); },
+      (error: unknown) => { c.rt.log.warn({ err: error }, 'a console could not be opened'); refuse(socket, '500 Internal Server Error'); },
     );
   });
   app.addHook('preClose', async () => { for (const ws of sockets.clients) ws.terminate(); sockets.close(); });
 }
 
-async function open(c: Compute, req: IncomingMessage): Promise<ConsoleTarget | string> {
-  const url = new URL(req.url ?? '/', 'http://console');
-  if (url.pathname !== '/console/socket') return '404 Not Found';
+async function open(c: Compute, req: IncomingMessage): Promise<Duplex | string> {
+  const url = URL.canParse(req.url ?? '/', 'http://console') ? new URL(req.url ?? '/', 'http://console') : undefined;
+  if (url?.pathname !== '/console/socket') return '404 Not Found';
+  const { db, settings, log } = c.rt;
+  const token = url.searchParams.get('token') ?? '';
+  const known = await peekToken(db, token);
+  if (!known) return '401 Unauthorized';
   const { origin } = req.headers;
-  if (origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== req.headers.host)) return '403 Forbidden';
-  const { db } = c.rt;
-  const [row] = await db('console_tokens').where({ digest: digestOf(url.searchParams.get('token') ?? '') }).where('expires_at', '>', db.fn.now()).delete().returning(['target', 'host']) as { target: ConsoleTarget; host: string }[];
-  if (!row) return '401 Unauthorized';
-  return row.host === c.rt.settings.host ? row.target : '502 Bad Gateway';
-}
-
-function bridge(ws: WebSocket, target: ConsoleTarget): void {
-  const guest: Socket = 'unixPath' in target ? connect({ path: target.unixPath }) : connect({ host: target.host, port: target.port });
-  guest.on('data', data => {
-    ws.send(data);
-    // A reader that is slow holds the guest's side back, not our memory.
-    if (ws.bufferedAmount > 1 << 20) { guest.pause(); const again = setInterval(() => { if (ws.bufferedAmount < 1 << 18 || ws.readyState !== ws.OPEN) { clearInterval(again); guest.resume(); } }, 20); }
-  });
-  ws.on('message', data => { guest.write(Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : Buffer.from(data)); });
-  guest.on('close', () => ws.close());
-  guest.on('error', () => ws.close(1011));
-  ws.on('close', () => guest.destroy());
-  ws.on('error', () => guest.destroy());
+  if (origin !== undefined && origin !== known.origin && !settings.consoles.allowedOrigins.includes(origin)) return '403 Forbidden';
+  if (known.host === settings.host) {
+    const taken = await takeToken(db, token);
+    return taken ? dialGuest(taken.target) : '401 Unauthorized';
+  }
+  const there = await db('compute_hosts').where({ host: known.host }).first('console_url') as { console_url: string | null } | undefined;
+  if (!there?.console_url) return '502 Bad Gateway';
+  return dialRelay(there.console_url, token).catch((error: unknown) => { log.warn({ err: error, host: known.host }, 'the console of another host could not be reached'); return '502 Bad Gateway'; });
 }
