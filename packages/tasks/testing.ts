@@ -16,13 +16,13 @@ export interface Proof {
   readonly plan: { readonly kind: string; readonly parts: { readonly steps: readonly { readonly name: string; readonly undo?: unknown }[]; readonly cancellable: boolean } };
   db(): Db;
   tasks(): Tasks;
-  runner(faults?: Faults): Runner;
+  runner(faults?: Faults): Pick<Runner, 'run'>;
   /** Makes the situation and enqueues the task. Called for each case; nothing of an earlier case may matter. */
   start(): Promise<Try>;
 }
 
 /** Runs a task and its children to their end, skipping every wait. */
-export async function finish(db: Db, runner: Runner, taskId: string, tries = 40): Promise<TaskRow> {
+export async function finish(db: Db, runner: Pick<Runner, 'run'>, taskId: string, tries = 40): Promise<TaskRow> {
   for (let i = 0; i < tries; i++) {
     const row: TaskRow = await db('tasks').where({ id: taskId }).first();
     if (!row.live) return row;

@@ -7,6 +7,7 @@ import { routes as image } from './actions/image.ts';
 import { routes as move } from './actions/move.ts';
 import { routes as power } from './actions/power.ts';
 import { routes as rebuild } from './actions/rebuild.ts';
+import { routes as resize } from './actions/resize.ts';
 import { routes as shelve } from './actions/shelve.ts';
 import { routes as aggregates } from './aggregates/routes.ts';
 import { routes as interfaces } from './attachments/interfaces.ts';
@@ -50,7 +51,7 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
     name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions, strictQueries: 'strict queries', legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, emptyIdIsUnknownPath: true,
     operations: [
       ...versionDocuments(versions.max),
-      ...servers(c), ...power(c), ...shelve(c), ...rebuild(c), ...image(c), ...move(c), ...admin(c), ...console(c), ...consoles(c),
+      ...servers(c), ...power(c), ...shelve(c), ...rebuild(c), ...resize(c), ...image(c), ...move(c), ...admin(c), ...console(c), ...consoles(c),
       ...volumes(c), ...interfaces(c), ...shares(c), ...metadata(c), ...tags(c), ...history(c), ...more(c), ...migrations(c),
       ...flavors(rt), ...keypairs(rt), ...groups(c), ...aggregates(c), ...quotas(c), ...limits(c),
       ...zones(c), ...services(c), ...hypervisors(c), ...usage(c), ...events(c), ...extensions(),

@@ -9,14 +9,17 @@ import { hostNeighbours } from './neighbours.ts';
 import { computePlans } from './plans/index.ts';
 import { hostQueue } from './servers/row.ts';
 import { chooseHypervisor } from './work/choose.ts';
+import { diskTravel, serveDisks } from './work/disks.ts';
 import { followEvents, offloadShelved, reportHost, restoreServers, syncPower, tidyImages } from './work/host.ts';
 
 /** This host's share of compute: its hypervisor, its metadata service, and whatever servers ask of it. */
 export async function openWork(rt: Runtime): Promise<Work> {
   const { hypervisor, runner } = await chooseHypervisor(rt);
   const { access, ...near } = await hostNeighbours(rt);
+  const seal = { sealer: () => rt.sealer, clock: rt.clock };
+  const disks = await serveDisks({ ...seal, host: rt.settings.host, bind: rt.settings.bind, publicHost: rt.settings.publicHost ?? rt.settings.bind, port: rt.settings.hypervisor.disksPort, hypervisor, log: rt.log });
   const deps: ComputeDeps = {
-    ...near, access, db: rt.db, tasks: rt.tasks, clock: rt.clock, settings: rt.settings, host: rt.settings.host, hypervisor, cache: new ImageCache(join(resolve(rt.settings.home), 'instances', '_base'), access, runner),
+    ...near, access, sealer: seal.sealer, disks: diskTravel({ ...seal, db: rt.db }), disksUrl: disks.url, db: rt.db, tasks: rt.tasks, clock: rt.clock, settings: rt.settings, host: rt.settings.host, hypervisor, cache: new ImageCache(join(resolve(rt.settings.home), 'instances', '_base'), access, runner),
   };
   const { log } = rt;
   let unfollow: (() => void) | undefined;
@@ -41,6 +44,7 @@ export async function openWork(rt: Runtime): Promise<Work> {
       unfollow?.();
       await metadata?.close();
       await consoles?.close();
+      await disks.close();
       await hypervisor.close();
       await access.close();
     },

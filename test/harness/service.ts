@@ -1,10 +1,11 @@
-import { Enforcer, type Caller } from '@cumulet/auth';
+import { Enforcer, Sealer, type Caller } from '@cumulet/auth';
 import { loadSettings, type ServiceName, type Settings } from '@cumulet/config';
 import { connect, createListener } from '@cumulet/db';
 import type { Gate } from '@cumulet/http';
 import type { Runtime, Work } from '@cumulet/service';
 import { noBell, Runner, Tasks, type AnyPlan, type Faults } from '@cumulet/tasks';
 import type { FastifyInstance } from 'fastify';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,9 +30,11 @@ export interface TestRuntime {
   /** Runs every due task until none is left (parked ones excepted). Time-outs and back-offs are skipped over. */
   drain(): Promise<void>;
   /** One runner on the given work, for tests of crashes. */
-  runner(faults?: Faults): Runner;
+  runner(faults?: Faults): Pick<Runner, 'run'>;
   /** Brings the work whose tasks `drain` runs. */
   serve(...work: Pick<Work, 'plans' | 'deps'>[]): void;
+  /** The work of a further host: tasks of its queue run there. */
+  serveOn(host: string, ...work: Pick<Work, 'plans' | 'deps'>[]): void;
   close(): Promise<void>;
 }
 
@@ -44,6 +47,8 @@ export async function testRuntime(overrides: Record<string, string> = {}): Promi
   const db = connect({ url, pool: 10, name: 'test' });
   const listener = createListener(url, log, 'test');
   const registered: Pick<Work, 'plans' | 'deps'>[] = [];
+  const others = new Map<string, Pick<Work, 'plans' | 'deps'>[]>();
+  const sealer = new Sealer([randomBytes(32)]);
   const known: AnyPlan[] = [];
   const enforcer = (service: ServiceName) => Enforcer.open({ service, log });
   const rt: Runtime = {
@@ -54,16 +59,23 @@ export async function testRuntime(overrides: Record<string, string> = {}): Promi
     },
     health: async () => ({ database: true }),
     close: async () => { await listener.close(); await db.destroy(); },
-    get sealer(): never { throw new Error('tests of one service have no sealer'); }, get keys(): never { throw new Error('no keys'); }, get revocations(): never { throw new Error('no revocations'); }, get verifier(): never { throw new Error('no verifier'); },
+    sealer, get keys(): never { throw new Error('no keys'); }, get revocations(): never { throw new Error('no revocations'); }, get verifier(): never { throw new Error('no verifier'); },
   };
-  const runner = (faults?: Faults) => {
-    const r = new Runner({ db, bell: noBell, log, host: 'testhost', owner: `test-${Math.random()}`, leaseSeconds: 5, sweepSeconds: 3600, concurrency: 4, ...(faults ? { faults } : {}) });
-    for (const w of registered) r.register(w.plans, w.deps);
+  const runnerOf = (host: string, work: readonly Pick<Work, 'plans' | 'deps'>[], faults?: Faults) => {
+    const r = new Runner({ db, bell: noBell, log, host, owner: `test-${Math.random()}`, leaseSeconds: 5, sweepSeconds: 3600, concurrency: 4, ...(faults ? { faults } : {}) });
+    for (const w of work) r.register(w.plans, w.deps);
     return r;
+  };
+  const runner = (faults?: Faults): Pick<Runner, 'run'> => {
+    const here = runnerOf('testhost', registered, faults);
+    if (others.size === 0) return here;
+    const there = new Map([...others].map(([host, work]) => [`host/${host}`, runnerOf(host, work, faults)]));
+    return { async run(id) { const row = await db('tasks').where({ id }).first('queue') as { queue: string } | undefined; await (there.get(row?.queue ?? '') ?? here).run(id); } };
   };
   return {
     rt, runner,
     serve(...work) { registered.push(...work); known.push(...work.flatMap(w => w.plans)); Object.assign(rt, { tasks: new Tasks(noBell, known) }); },
+    serveOn(host, ...work) { others.set(host, work); },
     async drain() {
       const r = runner();
       for (;;) {

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Call } from '../call.ts';
 import type { DiskBus, Nic, RescueSpec, ServerSpec, VolumeDisk } from './spec.ts';
 
@@ -36,6 +37,9 @@ export interface HypervisorDriver {
   readonly resize?: Resize;
   readonly agent?: Agent;
   readonly diagnostics?: (call: Call, id: string) => Promise<Diagnostics>;
+  /** Makes the guest's kernel panic, so that it dumps its memory. `busy` when it does not run. */
+  readonly crashDump?: (call: Call, id: string) => Promise<void>;
+  readonly travel?: Travel;
   readonly migrate?: Migrate;
 }
 
@@ -81,6 +85,8 @@ export interface HostFacts {
   readonly loadAverage: readonly [number, number, number];
   /** What `hw_firmware_type` may be here. */
   readonly firmware: readonly ('bios' | 'uefi')[];
+  /** Names the storage of the servers' own disks: hosts that say the same share it. */
+  readonly storageId: string;
 }
 
 export type HypervisorEvent =
@@ -99,9 +105,9 @@ export interface Servers {
   /**
    * Stops it hard and removes every trace: domain with saved state and firmware variables, disks, config drive, console log,
    * taps. Volumes are left untouched. With `keepDisks` the folder stays, for `create` to find (rebuild of a volume-backed server,
-   * evacuation from shared storage). Absent is success.
+   * evacuation from shared storage); `elsewhere`: another host uses the folder, which is not touched at all. Absent is success.
    */
-  destroy(call: Call, id: string, options?: { keepDisks?: boolean }): Promise<void>;
+  destroy(call: Call, id: string, options?: { keepDisks?: boolean; elsewhere?: boolean }): Promise<void>;
   /** From shut off: redefined from the spec, then started. From suspended: resumed. */
   powerOn(call: Call, spec: ServerSpec): Promise<void>;
   /** Asks the guest (agent, else ACPI), and forces it after `timeoutSeconds` (0 = at once; default 60). Saved state is dropped. */
@@ -186,10 +192,22 @@ export interface Rescue {
 export interface Resize {
   /** Stops it, keeps a copy of its disks aside, grows and redefines it; started unless `powerOn` is false. */
   apply(call: Call, from: ServerSpec, to: ServerSpec, options?: { powerOn?: boolean; timeoutSeconds?: number }): Promise<void>;
+  /** Only keeps the copy, of a server that is off: for a move on shared storage. Once kept, it stays as it is. */
+  keep(call: Call, id: string): Promise<void>;
   /** Drops the copy. */
   confirm(call: Call, id: string): Promise<void>;
   /** Puts the copy back: the disks are as they were before `apply`. */
   revert(call: Call, from: ServerSpec, options?: { powerOn?: boolean }): Promise<void>;
+  /** Only grows the disks, of a server that is not defined here yet. No copy is kept. */
+  grow(call: Call, from: ServerSpec, to: ServerSpec): Promise<void>;
+}
+
+/** A stopped server's own disks, to another host that does not share their storage. Both run the same driver. */
+export interface Travel {
+  /** Source: the disks as one stream, which says its own end. `flat`: without their base image, for a host that cannot have it. */
+  send(call: Call, id: string, options?: { flat?: boolean }): Promise<Readable>;
+  /** Destination: complete or not at all. A server whose disks are here already does not ask for them; `destroy` removes them. */
+  receive(call: Call, spec: ServerSpec, from: () => Promise<Readable>): Promise<void>;
 }
 
 export interface Agent {
@@ -226,12 +244,12 @@ export interface Diagnostics {
 export interface Migrate {
   /** Destination: what the source needs to know. Makes empty disks when they are not shared. */
   prepare(call: Call, spec: ServerSpec, options: { sharedDisks: boolean }): Promise<MigrationTarget>;
-  /** Source: moves the running server; returns when it runs over there and is gone here. */
+  /** Source: moves the running server; returns when it runs over there and is gone here, its disks aside. Aborted, it goes on here. Gone already is success. */
   live(call: Call, spec: ServerSpec, target: MigrationTarget, options: { sharedDisks: boolean; bandwidthMiBs?: number }): Promise<void>;
   /** Source: lets a running migration finish at any price. */
   force?(call: Call, id: string): Promise<void>;
-  /** Destination: removes what `prepare` made. */
-  abandon(call: Call, id: string): Promise<void>;
+  /** Destination: removes what `prepare` made. A server that has arrived stays: the answer is whether it has. */
+  abandon(call: Call, id: string, options: { sharedDisks: boolean }): Promise<{ arrived: boolean }>;
 }
 
 /** Opaque to the service, which carries it from the destination to the source. */

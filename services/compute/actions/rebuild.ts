@@ -6,10 +6,7 @@ import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
 import { rebuildPlan } from '../plans/rebuild.ts';
-import { confirmMovePlan, revertMovePlan } from '../plans/move.ts';
-import { confirmPlan, resizePlan, revertPlan } from '../plans/resize.ts';
 import { defaults } from '../quotas/limits.ts';
-import { amountsOf, take } from '../scheduler/claim.ts';
 import { act, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
 import { findImage, fits } from '../servers/disks.ts';
 import * as f from '../servers/fields.ts';
@@ -27,7 +24,6 @@ const Rebuild = shape('Rebuild', z.strictObject({
     description: f.description.optional(), key_name: f.keyName.optional(), user_data: f.userData.optional(), trusted_image_certificates: f.trustedCerts.optional(), hostname: f.fqdn.optional(),
   }),
 }));
-const Resize = shape('Resize', z.strictObject({ resize: z.strictObject({ flavorRef: z.union([z.string().min(1), z.int()]), 'OS-DCF:diskConfig': f.diskConfig.optional() }) }));
 export const changes: Change[] = [
   { at: '2.19', shape: 'Rebuild', why: 'servers have a description', was: before(['rebuild'], 'description') },
   { at: '2.54', shape: 'Rebuild', why: 'another key pair at rebuild', was: before(['rebuild'], 'key_name') },
@@ -40,19 +36,6 @@ export const changes: Change[] = [
 ];
 
 export const routes = (c: Compute): Operation[] => {
-  /** Of the change that waits for a decision: on its own host, or between two. */
-  const migration = async (trx: Knex.Transaction, row: ServerRow): Promise<{ num: number; source_host: string; dest_host: string }> => {
-    const found = await trx('server_migrations').where({ server_id: row.id, status: 'finished' }).orderBy('num', 'desc').first('num', 'source_host', 'dest_host') as { num: number; source_host: string; dest_host: string } | undefined;
-    if (!found) throw new BadRequest('Instance has not been resized.');
-    return found;
-  };
-  /** Finds, permits and looks at the state, then starts the plan that fits. */
-  const decide = (ctx: Context, action: 'confirmResize' | 'revertResize', go: (trx: Knex.Transaction, row: ServerRow, m: Awaited<ReturnType<typeof migration>>) => Promise<unknown>) => transaction(c.rt.db, async trx => {
-    const row = await serverFor(ctx, trx, { lock: true });
-    refuseLocked(ctx, row);
-    refuseState(row, action);
-    await go(trx, row, await migration(trx, row));
-  });
   return [
     operation({
       id: 'servers.rebuild', summary: 'Give a server a fresh root disk', method: 'POST', path, action: 'rebuild', policy: 'os_compute_api:servers:rebuild', permit: 'object', body: Rebuild, reply: Rebuilt,
@@ -67,39 +50,6 @@ export const routes = (c: Compute): Operation[] => {
         const { 'OS-EXT-SRV-ATTR:user_data': _, ...shown } = await viewOf(c, ctx, row);
         return new Reply(202, { server: { ...shown, adminPass: password, ...(ctx.dialect.has('user data after rebuild') ? { user_data: row.user_data } : {}) } }, { location: `${ctx.baseUrl}/v2.1/servers/${id}` });
       },
-    }),
-    operation({
-      id: 'servers.resize', summary: 'Change the flavor', method: 'POST', path, action: 'resize', policy: 'os_compute_api:servers:resize', permit: 'object', status: 202, body: Resize,
-      handler: async ctx => {
-        await act(c, ctx as never, {
-          action: 'resize', history: 'resize', plan: resizePlan, taskState: 'resize_prep',
-          prepare: async (trx, row, taskId) => {
-            const flavor = await findFlavor(trx, whoOf(ctx), String(ctx.body.resize.flavorRef)).catch((error: unknown) => { throw error instanceof Fault && error.status === 404 ? new BadRequest(error.message) : error; });
-            const num = await prepareResize(c, ctx as never, trx, row, flavor, taskId);
-            return { input: { serverId: row.id, migration: num, wasRunning: row.vm_state === 'active' }, set: { new_flavor: JSON.stringify(snapshotOf(flavor)), ...(ctx.body.resize['OS-DCF:diskConfig'] === undefined ? {} : { disk_config: ctx.body.resize['OS-DCF:diskConfig'] }) } };
-          },
-        });
-      },
-    }),
-    operation({
-      id: 'servers.confirm_resize', summary: 'Keep the new flavor', method: 'POST', path, action: 'confirmResize', policy: 'os_compute_api:servers:confirm_resize', permit: 'object', status: 204, body: bare('confirmResize'),
-      handler: async ctx => {
-        await decide(ctx as never, 'confirmResize', (trx, row, m) => {
-          const common = { history: 'confirmResize', taskState: 'resize_confirming' };
-          return m.source_host === m.dest_host ? start(c, ctx, trx, row, { ...common, plan: confirmPlan, prepare: () => ({ input: { serverId: row.id, migration: m.num } }) })
-            : start(c, ctx, trx, row, { ...common, plan: confirmMovePlan, prepare: () => ({ input: { serverId: row.id, migration: m.num, source: m.source_host }, queue: hostQueue(m.source_host) }) });
-        });
-        return new Reply(204);
-      },
-    }),
-    operation({
-      id: 'servers.revert_resize', summary: 'Go back to the old flavor', method: 'POST', path, action: 'revertResize', policy: 'os_compute_api:servers:revert_resize', permit: 'object', status: 202, body: bare('revertResize'),
-      handler: ctx => decide(ctx as never, 'revertResize', (trx, row, m) => {
-        const common = { history: 'revertResize', taskState: 'resize_reverting' };
-        const wasRunning = row.power_state !== 'shutdown';
-        return m.source_host === m.dest_host ? start(c, ctx, trx, row, { ...common, plan: revertPlan, prepare: () => ({ input: { serverId: row.id, migration: m.num, wasRunning } }) })
-          : start(c, ctx, trx, row, { ...common, plan: revertMovePlan, prepare: () => ({ input: { serverId: row.id, migration: m.num, source: m.source_host, dest: m.dest_host, wasRunning, node: m.source_host }, queue: hostQueue(m.source_host) }) });
-      }),
     }),
   ];
 };
@@ -127,26 +77,4 @@ async function rebuilt(c: Compute, ctx: Context, trx: Knex.Transaction, row: Ser
     ...(b.user_data === undefined ? {} : { user_data: b.user_data }), ...(b.hostname === undefined ? {} : { hostname: b.hostname }), ...(b['OS-DCF:diskConfig'] === undefined ? {} : { disk_config: b['OS-DCF:diskConfig'] }), ...(b.trusted_image_certificates === undefined ? {} : { trusted_certs: b.trusted_image_certificates === null ? null : JSON.stringify(b.trusted_image_certificates) }),
     ...(b.personality === undefined ? {} : { personality: JSON.stringify(b.personality) }), password: null,
   };
-}
-
-/** The larger of both flavors counts until it is decided; the host holds both. */
-async function prepareResize(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, flavor: FlavorRow, taskId: string): Promise<number> {
-  if (flavor.id === row.flavor.id) throw new BadRequest('When resizing, instances must change flavor!');
-  if (flavor.disabled) throw new BadRequest(`Flavor ${flavor.id} could not be found.`);
-  const backed = isVolumeBacked(await devicesOf(trx, row.id));
-  if (flavor.root_gb === 0 && row.flavor.root_gb !== 0 && !backed) throw new BadRequest('Resize to zero disk flavor is not allowed.');
-  if (flavor.root_gb < row.flavor.root_gb && !backed) throw new BadRequest('Resize to a flavor with a smaller root disk is not supported by the hypervisor of this server.');
-  if (c.rt.settings.hypervisor.driver === 'fake' && row.host === null) throw new Conflict(`Instance ${row.id} is on no host.`);
-  await trx('servers').where({ id: row.id }).update({ vcpus: Math.max(flavor.vcpus, row.flavor.vcpus), memory_mb: Math.max(flavor.memory_mb, row.flavor.memory_mb) });
-  const over = await overLimit(trx, 'compute', row.project_id, ['cores', 'ram'], defaults);
-  if (over) {
-    const delta = over.resource === 'cores' ? flavor.vcpus - row.flavor.vcpus : flavor.memory_mb - row.flavor.memory_mb;
-    throw new Forbidden(`Quota exceeded for ${over.resource}: Requested ${delta}, but already used ${over.used - delta} of ${over.limit} ${over.resource}`);
-  }
-  const [now, then] = [amountsOf(row.flavor, backed), amountsOf(flavor, backed)];
-  // Both are on one host, and never run at the same time: CPUs and memory are needed once, the disk twice until it is decided.
-  const more = { vcpus: Math.max(0, then.vcpus - now.vcpus), memory_mb: Math.max(0, then.memory_mb - now.memory_mb), disk_gb: then.disk_gb };
-  if (!await take(trx, row.id, row.host as string, more, 'migration')) throw new BadRequest('No valid host was found. No valid host found for resize');
-  const [made] = await trx('server_migrations').insert({ id: newId(), server_id: row.id, project_id: row.project_id, user_id: ctx.caller.userId, type: 'resize', status: 'migrating', source_host: row.host, dest_host: row.host, old_flavor: row.flavor.num, new_flavor: flavor.num, task_id: taskId }).returning('num') as { num: number }[];
-  return (made as { num: number }).num;
 }

@@ -7,7 +7,8 @@ import type { Compute } from '../compute.ts';
 import { imageWho } from '../neighbours.ts';
 import { offloadPlan, shelvePlan, unshelvePlan } from '../plans/snapshot.ts';
 import { rescuePlan, unrescuePlan } from '../plans/rescue.ts';
-import { amountsOf, candidates, claim, groupWish, NoValidHost } from '../scheduler/claim.ts';
+import { candidates, claim, NoValidHost } from '../scheduler/claim.ts';
+import { wishOf } from '../scheduler/wish.ts';
 import { act, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
 import { adminPass, hostName, uuid, zone } from '../servers/fields.ts';
 import { newPassword } from '../servers/names.ts';
@@ -93,15 +94,15 @@ export const routes = (c: Compute): Operation[] => [
 /** A host for a server that is on none: asked again as at its creation, with what the request adds. */
 async function place(c: Compute, trx: Knex.Transaction, row: ServerRow, wish: { availability_zone?: string | null | undefined; host?: string | undefined } | null) {
   const zoneWanted = wish === null || wish.availability_zone === undefined ? row.pinned_zone : wish.availability_zone;
-  const known = await candidates(trx);
+  const { scheduler } = c.rt.settings.compute;
+  const known = await candidates(trx, scheduler);
   const named = wish?.host === undefined ? undefined : known.find(h => h.host === wish.host);
   if (wish?.host !== undefined && !named) throw new BadRequest(`Compute host ${wish.host} could not be found.`);
   if (named && zoneWanted != null && named.zone !== zoneWanted) throw new Conflict(`Host "${named.host}" is not in the availability zone "${zoneWanted}".`);
   if (zoneWanted != null && !known.some(h => h.zone === zoneWanted)) throw new BadRequest(`The requested availability zone is not available`);
-  const backed = isVolumeBacked(await devicesOf(trx, row.id));
   const at = await claim(trx, row.id, {
-    ...amountsOf(row.flavor, backed), ...(zoneWanted == null ? {} : { zone: zoneWanted }), ...(wish?.host === undefined ? {} : { host: wish.host }), group: await groupWish(trx, row.group_id, row.id), image: row.image.properties ?? {}, extraSpecs: row.flavor.extra_specs,
-  }, { hosts: known }).catch((error: unknown) => { throw error instanceof NoValidHost ? new BadRequest(error.message) : error; });
+    ...await wishOf(trx, row, row.flavor), ...(zoneWanted == null ? {} : { zone: zoneWanted }), ...(wish?.host === undefined ? {} : { host: wish.host }),
+  }, { scheduler, hosts: known }).catch((error: unknown) => { throw error instanceof NoValidHost ? new BadRequest(error.message) : error; });
   const base = row.shelved_image_id === null ? undefined : await c.n.images.find(trx, { isAdmin: true }, row.shelved_image_id).catch((error: unknown) => { throw error instanceof Fault ? new Conflict(`The image of the shelved server ${row.id} is gone.`) : error; });
   const system = { ...row.system, ...(base === undefined ? {} : { base_image: { id: base.id, disk_format: base.disk_format, container_format: base.container_format, checksum: base.checksum }, former_base: row.system.base_image === undefined ? {} : { base_image: row.system.base_image } }) };
   return {

@@ -8,8 +8,7 @@ export interface HostRow {
   facts: { type?: string; version?: number; cpuInfo?: object; uptimeSeconds?: number; loadAverage?: number[]; freeDiskGiB?: number; address?: string };
   seen_at: Date; changed_at: Date; created_at: Date; up: boolean; zone: string; used_vcpus: number; used_memory_mb: number; used_disk_gb: number; running: number; servers: { name: string; uuid: string }[];
 }
-export const hostRows = (trx: Trx) => trx('compute_hosts as h').where('h.deleted', false).orderBy('h.num').select('h.*',
+export const hostRows = (trx: Trx) => trx('compute_hosts as h').where('h.deleted', false).orderBy('h.num').select('h.*', trx.raw('h.used_memory_mb::int'), trx.raw('h.used_disk_gb::int'),
   trx.raw(`(h.seen_at > now() - interval '${downAfterSeconds} seconds' and not h.forced_down) as up`),
   trx.raw(`coalesce((select g.metadata ->> 'availability_zone' from aggregates g where h.host = any(g.hosts) and jsonb_exists(g.metadata, 'availability_zone') limit 1), '${defaultZone}') as zone`),
-  trx.raw(`coalesce((select sum(a.vcpus) from allocations a where a.host = h.host), 0)::int as used_vcpus`), trx.raw(`coalesce((select sum(a.memory_mb) from allocations a where a.host = h.host), 0)::int as used_memory_mb`), trx.raw(`coalesce((select sum(a.disk_gb) from allocations a where a.host = h.host), 0)::int as used_disk_gb`),
   trx.raw(`(select count(*)::int from servers s where s.host = h.host and not s.deleted) as running`));

@@ -1,13 +1,25 @@
-import { plans } from '@cumulet/tasks';
+import { plans, type Outcome, type TaskFacts } from '@cumulet/tasks';
+import { newId } from '@cumulet/wire';
+import type { Knex } from 'knex';
 import { z } from 'zod';
-import { callOf, plan } from '../deps.ts';
-import { isVolumeBacked } from '../servers/row.ts';
+import { callOf, plan, type ComputeDeps } from '../deps.ts';
+import { claim, NoValidHost } from '../scheduler/claim.ts';
+import { wishOf } from '../scheduler/wish.ts';
+import { hostQueue, isVolumeBacked, laneOf, type ServerRow } from '../servers/row.ts';
 import { devicesOf, faultOf, portsOf, rest } from '../servers/store.ts';
 import { completeVolumes, connectAll, letGoOfVolumes, reserveVolumes } from './volumes.ts';
+import { disconnectVolumes } from './source.ts';
 import { forServer, places, rowOf, show, spec, unplugAll } from './steps.ts';
 
 export const requestedNetwork = z.object({ network: z.string().optional(), port: z.string().optional(), fixedIp: z.string().optional(), tag: z.string().optional() });
-const createInput = forServer.extend({ networks: z.array(requestedNetwork), groups: z.array(z.string()), admin: z.boolean().default(false) });
+const asked = z.object({ zone: z.string().optional(), host: z.string().optional(), node: z.string().optional(), forced: z.boolean().optional() });
+const createInput = forServer.extend({
+  networks: z.array(requestedNetwork), groups: z.array(z.string()), admin: z.boolean().default(false),
+  /** What the request said of the place, and the hosts that failed to build it. */
+  asked: asked.default({}), tried: z.array(z.string()).default([]),
+});
+/** Where another host may do better; a server that no host could build is not tried on another. */
+const ofTheHost: ReadonlySet<string> = new Set(['image', 'plug', 'spawn', 'devices']);
 
 /** From a claimed place on a host to a guest that runs. Every step can be taken back; what is left of a failed server is its row and why. */
 export const createPlan = plan('server.create', createInput)
@@ -36,6 +48,8 @@ export const createPlan = plan('server.create', createInput)
     await show(t, 'block_device_mapping');
     await t.transaction(async trx => reserveVolumes(t.deps, trx, await rowOf(t)));
   })
+  // Connections that the host before this one had.
+  .step('disconnect', async t => { if (t.input.tried.length > 0) await disconnectVolumes(t); })
   .step('connect', async t => { await connectAll(t); })
   .step('image', async t => {
     const row = await rowOf(t);
@@ -56,14 +70,52 @@ export const createPlan = plan('server.create', createInput)
       const { root, volumes } = t.out.devices as { root: string | null; volumes: Record<string, string> };
       await completeVolumes(t.deps, trx, serverId, volumes);
       await rest(trx, serverId, t.taskId, { vm_state: 'active', power_state: 'running', wanted_power: 'running', launched_at: trx.fn.now(), root_device_name: `/dev/${root ?? 'vda'}`, progress: 0, fault: null });
+      await trx('compute_hosts').where({ host: t.deps.host }).whereNot({ build_failures: 0 }).update({ build_failures: 0 });
       return;
     }
-    // Nothing of it is on the host any more: its share goes back, and it belongs to no host.
-    await trx('allocations').where({ server_id: serverId }).delete();
-    await letGoOfVolumes(t.deps, trx, serverId, t);
-    const message = how.error?.message ?? 'The build failed.';
-    await rest(trx, serverId, t.taskId, { vm_state: 'error', power_state: 'nostate', host: null, node: null, fault: faultOf(how.state === 'cancelled' ? 'The build was cancelled.' : `Build of instance ${serverId} aborted: ${message}`, t.deps.clock(), `step ${how.error?.step ?? '?'} on host ${t.deps.host}: ${message}`) });
+    if (how.state === 'failed' && ofTheHost.has(how.error?.step ?? '') && how.error?.kind !== 'invalid') {
+      await trx('compute_hosts').where({ host: t.deps.host }).increment('build_failures');
+      const again = await elsewhere(trx, t);
+      if (again === undefined) return;
+      await giveUp(trx, t, how, again);
+      return;
+    }
+    await giveUp(trx, t, how);
   });
+
+type Settling = TaskFacts & { readonly input: z.output<typeof createInput>; readonly deps: ComputeDeps };
+/** On the next best host, from the start; undefined when it is under way there (or the server is somebody else's by now), else why not. */
+async function elsewhere(trx: Knex.Transaction, t: Settling): Promise<string | undefined> {
+  const { serverId, asked: place } = t.input;
+  const tried = [...t.input.tried, t.deps.host];
+  const { maxAttempts, scheduler } = t.deps.settings.compute;
+  const row: ServerRow | undefined = await trx('servers').where({ id: serverId, task_id: t.taskId }).first();
+  if (!row) return undefined;
+  const exhausted = `Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance ${serverId}.`;
+  if (place.forced || tried.length >= maxAttempts) return exhausted;
+  await trx('allocations').where({ server_id: serverId }).delete();
+  let next;
+  try { next = await claim(trx, serverId, { ...await wishOf(trx, row, row.flavor), ...place, avoid: tried }, { scheduler }); } catch (error) {
+    if (error instanceof NoValidHost) return exhausted;
+    throw error;
+  }
+  const id = newId();
+  await t.deps.tasks.enqueue(trx, createPlan, { ...t.input, tried }, { id, queue: hostQueue(next.host), lane: laneOf(serverId), resource: { type: 'server', id: serverId }, by: { projectId: t.projectId ?? undefined, userId: t.userId ?? undefined, requestId: t.requestId ?? undefined } });
+  await trx('servers').where({ id: serverId }).update({ task_state: 'scheduling', task_id: id, host: next.host, node: next.node, availability_zone: next.zone, updated_at: trx.fn.now() });
+  // The history goes on with the task that is at work; the events of the one before are those of its own line.
+  await trx('server_actions').where({ server_id: serverId, task_id: t.taskId }).update({ task_id: id });
+  return undefined;
+}
+
+async function giveUp(trx: Knex.Transaction, t: Settling, how: Outcome, exhausted?: string): Promise<void> {
+  const { serverId } = t.input;
+  // Nothing of it is on the host any more: its share goes back, and it belongs to no host.
+  await trx('allocations').where({ server_id: serverId }).delete();
+  await letGoOfVolumes(t.deps, trx, serverId, t);
+  const reason = how.error?.message ?? 'The build failed.';
+  const message = how.state === 'cancelled' ? 'The build was cancelled.' : exhausted === undefined ? `Build of instance ${serverId} aborted: ${reason}` : `${exhausted} ${reason}`;
+  await rest(trx, serverId, t.taskId, { vm_state: 'error', power_state: 'nostate', host: null, node: null, fault: faultOf(message, t.deps.clock(), `step ${how.error?.step ?? '?'} on host ${t.deps.host}${t.input.tried.length > 0 ? `, after ${t.input.tried.join(', ')}` : ''}: ${reason}`) });
+}
 
 /** The server's ports: its own go, those that were there before are free again. */
 export async function dropPorts(deps: { networks: import('../neighbours.ts').Neighbours['networks'] }, trx: import('knex').Knex.Transaction, serverId: string, only?: string): Promise<void> {

@@ -1,8 +1,9 @@
 import { plans } from '@cumulet/tasks';
 import { z } from 'zod';
 import { callOf, plan } from '../deps.ts';
-import { faultOf, rest } from '../servers/store.ts';
+import { downAfterSeconds, faultOf, rest } from '../servers/store.ts';
 import { dropPorts } from './create.ts';
+import { at, leftBehind, standDownPlan } from './source.ts';
 import { forServer, rowOf, unplugAll } from './steps.ts';
 import { letGoOfVolumes } from './volumes.ts';
 
@@ -14,6 +15,13 @@ const deleteInput = forServer.extend({
 /** Whatever state it was in: afterwards there is no domain, disk, tap, port, attachment or share of a host. */
 export const deletePlan = plan('server.delete', deleteInput).uncancellable()
   .step('domain', async t => { if (!t.input.local) await t.deps.hypervisor.servers.destroy(callOf(t), t.input.serverId); }, { attempts: 10 })
+  // It may have moved on while the deletion waited, or have been moved and not decided yet: other hosts that are up clean up too.
+  .step('elsewhere', async t => {
+    const { serverId } = t.input;
+    const others: { host: string }[] = await t.deps.db('compute_hosts').where({ forced_down: false }).where('seen_at', '>', t.deps.db.raw(`now() - interval '${downAfterSeconds} seconds'`)).where(w => { if (!t.input.local) w.whereNot({ host: t.deps.host }); })
+      .whereRaw(`host in (select host from allocations where server_id = ? union select host from servers where id = ? and host is not null)`, [serverId, serverId]).orderBy('host').select('host');
+    for (const { host } of others) await t.child(standDownPlan, await leftBehind(t.deps.db, serverId, false), at(host, serverId, `delete@${host}`));
+  }, { attempts: 10 })
   .step('unplug', async t => { if (!t.input.local) await unplugAll(t); }, { attempts: 10 })
   .step('release', async t => {
     const row = await rowOf(t);

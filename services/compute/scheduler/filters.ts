@@ -1,64 +1,82 @@
+import type { Settings } from '@cumulet/config';
+import { BlockList, isIPv4 } from 'node:net';
 import { downAfterSeconds } from '../servers/store.ts';
+import { free, type Amounts, type Candidate, type SchedulerSettings, type Wish } from './candidate.ts';
+import { holds, meets } from './operators.ts';
 
-/** A host with what is promised there already. MiB and GiB. */
-export interface Candidate {
-  readonly host: string; readonly node: string; readonly disabled: boolean; readonly forced_down: boolean; readonly age: number;
-  readonly vcpus: number; readonly memory_mb: number; readonly disk_gb: number; readonly cpu_ratio: number; readonly ram_ratio: number; readonly disk_ratio: number; readonly reserved_memory_mb: number;
-  readonly used_vcpus: number; readonly used_memory_mb: number; readonly used_disk_gb: number;
-  readonly facts: { readonly cpuInfo?: { readonly arch?: string }; readonly type?: string };
-  readonly zone: string;
-  /** Metadata of the aggregates that it is in. */
-  readonly aggregates: readonly Readonly<Record<string, string>>[];
-}
-export interface Amounts { readonly vcpus: number; readonly memory_mb: number; readonly disk_gb: number }
-export interface Wish extends Amounts {
-  readonly zone?: string | undefined;
-  /** Only this host: `az:host`, `host`, live migration to a named one. */
-  readonly host?: string | undefined;
-  readonly node?: string | undefined;
-  readonly avoid?: readonly string[];
-  readonly differentFrom?: readonly string[];
-  readonly sameAs?: readonly string[];
-  readonly group?: { readonly policy: string; readonly hosts: readonly string[]; readonly maxPerHost: number } | undefined;
-  readonly image?: Readonly<Record<string, string>>;
-  readonly extraSpecs?: Readonly<Record<string, string>>;
-  /** A forced host takes the server whatever the filters say, as in Nova. */
-  readonly forced?: boolean;
-}
+type Passes = (h: Candidate, w: Wish, s: SchedulerSettings) => boolean;
+export type FilterName = Settings['compute']['scheduler']['filters'][number];
 
-const free = (h: Candidate) => ({
-  vcpus: h.vcpus * h.cpu_ratio - h.used_vcpus, memory_mb: (h.memory_mb - h.reserved_memory_mb) * h.ram_ratio - h.used_memory_mb, disk_gb: h.disk_gb * h.disk_ratio - h.used_disk_gb,
-});
 /** One server must also fit without over-commitment: a guest with more CPUs than the host has helps nobody. */
 const fits = (h: Candidate, w: Amounts) => { const f = free(h); return f.vcpus >= w.vcpus && f.memory_mb >= w.memory_mb && f.disk_gb >= w.disk_gb && w.vcpus <= h.vcpus; };
 const architectures: Readonly<Record<string, string>> = { amd64: 'x86_64', x86: 'i686', i386: 'i686', arm64: 'aarch64' };
 const canonical = (arch: string) => architectures[arch.toLowerCase()] ?? arch.toLowerCase();
+const hypervisors: Readonly<Record<string, string>> = { kvm: 'qemu' };
+const sameHypervisor = (a: string, b: string) => (hypervisors[a.toLowerCase()] ?? a.toLowerCase()) === (hypervisors[b.toLowerCase()] ?? b.toLowerCase());
 
-/** In the order in which they are asked; the names are upstream's. `Resources` is what placement answers there. */
-export const filters: readonly { readonly name: string; readonly passes: (h: Candidate, w: Wish) => boolean }[] = [
+/** Metadata of a host's aggregates, each key with all its values. A value may be a list with commas. */
+const values = (h: Candidate, key: string): string[] => h.aggregates.flatMap(a => (a[key] === undefined ? [] : a[key].split(',').map(v => v.trim())));
+const numberOf = (h: Candidate, key: string, fallback: number): number => { const all = values(h, key).map(Number).filter(Number.isFinite); return all.length > 0 ? Math.min(...all) : fallback; };
+const specs = (w: Wish, scope: string): [string, string][] => Object.entries(w.extraSpecs ?? {}).flatMap(([key, value]): [string, string][] => {
+  const at = key.indexOf(':');
+  if (at < 0) return [[key, value]];
+  return key.slice(0, at) === scope ? [[key.slice(at + 1), value]] : [];
+});
+function inNetwork(address: string | undefined, near: { ip: string; cidr: string }): boolean {
+  const bits = Number(near.cidr.replace('/', ''));
+  if (address === undefined || !isIPv4(address) || !isIPv4(near.ip) || !(bits >= 0 && bits <= 32)) return false;
+  const list = new BlockList();
+  list.addSubnet(near.ip, bits, 'ipv4');
+  return list.check(address, 'ipv4');
+}
+const image = (w: Wish, ...names: string[]): string | undefined => names.map(n => w.image?.[n]).find(v => v !== undefined);
+
+/** Upstream's filters by upstream's names. */
+export const filters: Readonly<Record<FilterName, Passes>> = {
+  AllHostsFilter: () => true,
+  ComputeFilter: h => !h.disabled && !h.forced_down && h.age < downAfterSeconds,
+  ComputeCapabilitiesFilter: (h, w) => {
+    const has: Readonly<Record<string, unknown>> = { hypervisor_type: h.facts.type, hypervisor_version: h.facts.version, cpu_info: h.facts.cpu, total_usable_disk_gb: h.disk_gb, free_ram_mb: free(h).memory_mb, free_disk_mb: free(h).disk_gb * 1024, vcpus_total: h.vcpus, vcpus_used: h.used_vcpus, num_instances: h.servers, num_io_ops: h.busy };
+    return Object.entries(w.extraSpecs ?? {}).every(([key, asked]) => {
+      if (!key.startsWith('capabilities:')) return true;
+      const found = key.slice('capabilities:'.length).split(':').reduce<unknown>((o, k) => (typeof o === 'object' && o !== null ? (o as Record<string, unknown>)[k] : undefined), has);
+      return found !== undefined && found !== null && meets(found, asked);
+    });
+  },
+  ImagePropertiesFilter: (h, w) => {
+    const arch = image(w, 'hw_architecture', 'architecture');
+    if (arch !== undefined && h.facts.arch !== undefined && canonical(arch) !== canonical(h.facts.arch) && !(canonical(arch) === 'i686' && h.facts.arch === 'x86_64')) return false;
+    const type = image(w, 'img_hv_type', 'hypervisor_type');
+    if (type !== undefined && h.facts.type !== undefined && h.facts.type !== 'fake' && !sameHypervisor(type, h.facts.type)) return false;
+    const mode = image(w, 'hw_vm_mode', 'vm_mode');
+    return mode === undefined || mode === 'hvm';
+  },
+  ServerGroupAntiAffinityFilter: (h, w) => w.group?.policy !== 'anti-affinity' || w.group.hosts.filter(x => x === h.host).length < w.group.maxPerHost,
+  ServerGroupAffinityFilter: (h, w) => w.group?.policy !== 'affinity' || w.group.hosts.length === 0 || w.group.hosts.includes(h.host),
+  DifferentHostFilter: (h, w) => !w.differentFrom?.includes(h.host),
+  SameHostFilter: (h, w) => w.sameAs === undefined || w.sameAs.includes(h.host),
+  SimpleCIDRAffinityFilter: (h, w) => w.near === undefined || inNetwork(h.facts.address, w.near),
+  JsonFilter: (h, w) => w.query === undefined || holds(w.query, { free_ram_mb: free(h).memory_mb, free_disk_mb: free(h).disk_gb * 1024, total_usable_ram_mb: h.memory_mb, vcpus_total: h.vcpus, vcpus_used: h.used_vcpus, num_instances: h.servers, num_io_ops: h.busy, host: h.host, hypervisor_hostname: h.node, hypervisor_type: h.facts.type, hypervisor_version: h.facts.version }),
+  IsolatedHostsFilter: (h, w, s) => {
+    if (s.isolatedHosts.length === 0 && s.isolatedImages.length === 0) return true;
+    const [host, img] = [s.isolatedHosts.includes(h.host), w.imageId !== undefined && s.isolatedImages.includes(w.imageId)];
+    return s.restrictIsolatedHostsToIsolatedImages ? host === img : !img || host;
+  },
+  IoOpsFilter: (h, _, s) => h.busy < s.maxIoOpsPerHost,
+  NumInstancesFilter: (h, _, s) => h.servers < s.maxInstancesPerHost,
+  AggregateInstanceExtraSpecsFilter: (h, w) => specs(w, 'aggregate_instance_extra_specs').every(([key, asked]) => values(h, key).some(v => meets(v, asked))),
+  AggregateImagePropertiesIsolation: (h, w) => Object.entries(w.image ?? {}).every(([key, value]) => { const wanted = values(h, key); return wanted.length === 0 || wanted.includes(value); }),
+  AggregateMultiTenancyIsolation: (h, w) => { const only = h.aggregates.flatMap(a => Object.entries(a).flatMap(([k, v]) => (/^filter_tenant_id/.test(k) ? v.split(',').map(x => x.trim()) : []))); return only.length === 0 || (w.projectId !== undefined && only.includes(w.projectId)); },
+  AggregateTypeAffinityFilter: (h, w) => { const only = values(h, 'instance_type'); return only.length === 0 || (w.flavorName !== undefined && only.includes(w.flavorName)); },
+  AggregateIoOpsFilter: (h, _, s) => h.busy < numberOf(h, 'max_io_ops_per_host', s.maxIoOpsPerHost),
+  AggregateNumInstancesFilter: (h, _, s) => h.servers < numberOf(h, 'max_instances_per_host', s.maxInstancesPerHost),
+};
+/** Always asked, and first: what placement answers upstream. */
+const placement: readonly { readonly name: string; readonly passes: Passes }[] = [
   { name: 'RequestedHost', passes: (h, w) => (w.host === undefined || h.host === w.host) && (w.node === undefined || h.node === w.node) && !w.avoid?.includes(h.host) },
   { name: 'Resources', passes: fits },
-  { name: 'AvailabilityZoneFilter', passes: (h, w) => w.zone === undefined || h.zone === w.zone },
-  { name: 'ComputeFilter', passes: h => !h.disabled && !h.forced_down && h.age < downAfterSeconds },
-  { name: 'ComputeCapabilitiesFilter', passes: (h, w) => Object.entries(w.extraSpecs ?? {}).every(([key, value]) => key !== 'capabilities:hypervisor_type' || h.facts.type === value) },
-  { name: 'ImagePropertiesFilter', passes: (h, w) => {
-    const arch = w.image?.['hw_architecture'] ?? w.image?.['architecture'];
-    return arch === undefined || h.facts.cpuInfo?.arch === undefined || canonical(arch) === canonical(h.facts.cpuInfo.arch) || (canonical(arch) === 'i686' && h.facts.cpuInfo.arch === 'x86_64');
-  } },
-  { name: 'AggregateInstanceExtraSpecsFilter', passes: (h, w) => Object.entries(w.extraSpecs ?? {}).every(([key, value]) => !key.startsWith('aggregate_instance_extra_specs:') || h.aggregates.some(a => a[key.slice('aggregate_instance_extra_specs:'.length)] === value)) },
-  { name: 'DifferentHostFilter', passes: (h, w) => !w.differentFrom?.includes(h.host) },
-  { name: 'SameHostFilter', passes: (h, w) => w.sameAs === undefined || w.sameAs.includes(h.host) },
-  { name: 'ServerGroupAntiAffinityFilter', passes: (h, w) => w.group?.policy !== 'anti-affinity' || w.group.hosts.filter(x => x === h.host).length < w.group.maxPerHost },
-  { name: 'ServerGroupAffinityFilter', passes: (h, w) => w.group?.policy !== 'affinity' || w.group.hosts.length === 0 || w.group.hosts.includes(h.host) },
+  { name: 'AvailabilityZone', passes: (h, w) => w.zone === undefined || h.zone === w.zone },
 ];
-
-/** Larger is better: most free memory first, then soft group policies; equal ones take turns. */
-export function weight(h: Candidate, w: Wish): number {
-  const f = free(h);
-  const members = w.group?.hosts.filter(x => x === h.host).length ?? 0;
-  const soft = w.group?.policy === 'soft-anti-affinity' ? -members * 1e9 : w.group?.policy === 'soft-affinity' ? members * 1e9 : 0;
-  return soft + f.memory_mb + f.vcpus / 1_000 + Math.random() / 1_000;
-}
 
 export class NoValidHost extends Error {
   /** For administrators: how many hosts each filter let through. */
@@ -66,16 +84,16 @@ export class NoValidHost extends Error {
   constructor(details: string, reason = 'There are not enough hosts available.') { super(`No valid host was found. ${reason}`); this.details = details; }
 }
 
-/** The hosts that pass, best first; throws with the count of each filter when none does. */
-export function choose(hosts: readonly Candidate[], w: Wish): Candidate[] {
+/** The hosts that pass; throws with the count of each filter when none does. */
+export function passing(hosts: readonly Candidate[], w: Wish, s: SchedulerSettings): Candidate[] {
   let left = [...hosts];
   const counts: string[] = [];
-  const asked = w.forced ? filters.filter(f => f.name === 'RequestedHost') : filters;
+  const asked = w.forced ? placement.slice(0, 1) : [...placement, ...s.filters.map(name => ({ name, passes: filters[name] })), ...(w.able ? [{ name: w.able.why, passes: (h: Candidate) => w.able?.host(h) ?? true }] : [])];
   for (const f of asked) {
     const before = left.length;
-    left = left.filter(h => f.passes(h, w));
+    left = left.filter(h => f.passes(h, w, s));
     counts.push(`${f.name}: (start: ${before}, end: ${left.length})`);
     if (left.length === 0) throw new NoValidHost(`Filter results: ${counts.join(', ')}`);
   }
-  return left.map(h => ({ h, at: weight(h, w) })).toSorted((a, b) => b.at - a.at).map(x => x.h);
+  return left;
 }

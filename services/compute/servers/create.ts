@@ -7,13 +7,14 @@ import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
 import type { Who } from '../neighbours.ts';
 import { createPlan } from '../plans/create.ts';
 import { defaults } from '../quotas/limits.ts';
-import { amountsOf, candidates, claim, groupWish, NoValidHost, type Wish } from '../scheduler/claim.ts';
+import { candidates, claim, NoValidHost } from '../scheduler/claim.ts';
+import { wishOf } from '../scheduler/wish.ts';
 import { byOf, whoOf } from '../who.ts';
 import { record } from './act.ts';
 import { disksOf, type Disks } from './disks.ts';
 import { hostnameOf, newPassword, newReservation } from './names.ts';
 import { groupsOf, nicsOf, type AskedNic } from './nics.ts';
-import { hostQueue, laneOf } from './row.ts';
+import { hostQueue, laneOf, type ServerRow } from './row.ts';
 import type { CreateBody } from './schemas.ts';
 import { faultOf } from './store.ts';
 import { serverLinks } from './view.ts';
@@ -166,24 +167,18 @@ async function reserveGiven(c: Compute, trx: Knex.Transaction, id: string, who: 
   }
 }
 
-const hosts = async (trx: Knex.Transaction, ids: unknown): Promise<string[]> => {
-  const list = (Array.isArray(ids) ? ids : [ids]).filter((id): id is string => typeof id === 'string' && /^[0-9a-f-]{36}$/i.test(id));
-  const rows: { host: string | null }[] = await trx('servers').whereIn('id', list).where({ deleted: false }).select('host');
-  return rows.flatMap(r => (r.host === null ? [] : [r.host]));
-};
-
 /** Finds a host, takes the share there and enqueues the build; a server that fits nowhere rests in ERROR and says why. */
 async function placeOne(c: Compute, ctx: Context<CreateBody>, trx: Knex.Transaction, id: string, p: Plan): Promise<void> {
-  const wish: Wish = {
-    ...amountsOf(p.flavor, p.disks.volumeBacked), zone: p.place.zone, host: p.place.host, node: p.place.node, ...(p.place.forced ? { forced: p.place.host !== undefined } : {}), group: await groupWish(trx, p.group, id), image: p.disks.image?.properties ?? {}, extraSpecs: p.flavor.extra_specs,
-    ...(p.hints['different_host'] === undefined ? {} : { differentFrom: await hosts(trx, p.hints['different_host']) }), ...(p.hints['same_host'] === undefined ? {} : { sameAs: await hosts(trx, p.hints['same_host']) }),
-  };
+  const row: ServerRow = await trx('servers').where({ id }).first();
+  const { zone, host, node } = p.place;
+  const asked = { ...(zone === undefined ? {} : { zone }), ...(host === undefined ? {} : { host }), ...(node === undefined ? {} : { node }), forced: p.place.forced === true && host !== undefined };
+  const { scheduler } = c.rt.settings.compute;
   try {
-    const known = await candidates(trx);
+    const known = await candidates(trx, scheduler);
     if (p.place.host !== undefined && !p.place.forced && !known.some(h => h.host === p.place.host)) throw new BadRequest(`Compute host ${p.place.host} could not be found.`);
-    const at = await claim(trx, id, wish, { hosts: known });
+    const at = await claim(trx, id, { ...await wishOf(trx, row, row.flavor), ...asked }, { scheduler, hosts: known });
     const task = newId();
-    await c.rt.tasks.enqueue(trx, createPlan, { serverId: id, networks: p.nics, groups: p.groups, admin: p.who.admin }, { id: task, queue: hostQueue(at.host), lane: laneOf(id), resource: { type: 'server', id }, by: byOf(ctx) });
+    await c.rt.tasks.enqueue(trx, createPlan, { serverId: id, networks: p.nics, groups: p.groups, admin: p.who.admin, asked, tried: [] }, { id: task, queue: hostQueue(at.host), lane: laneOf(id), resource: { type: 'server', id }, by: byOf(ctx) });
     await trx('servers').where({ id }).update({ vm_state: 'building', task_state: 'scheduling', task_id: task, host: at.host, node: at.node, availability_zone: at.zone });
     await record(trx, ctx, id, 'create', task);
   } catch (error) {

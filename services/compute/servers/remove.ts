@@ -4,7 +4,6 @@ import { newId } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import type { Compute } from '../compute.ts';
 import { deletePlan } from '../plans/delete.ts';
-import { standDownPlan } from '../plans/move.ts';
 import { byOf } from '../who.ts';
 import { record, refuseLocked, serverFor } from './act.ts';
 import { hostQueue, laneOf, type ServerRow } from './row.ts';
@@ -27,8 +26,5 @@ export async function beginDelete(c: Pick<Compute, 'rt'>, trx: Knex.Transaction,
   const up = row.host === null ? false : await trx('compute_hosts').where({ host: row.host, forced_down: false }).where('seen_at', '>', trx.raw(`now() - interval '${downAfterSeconds} seconds'`)).first('host');
   await c.rt.tasks.enqueue(trx, deletePlan, { serverId: row.id, local: !up }, { id, queue: up && row.host !== null ? hostQueue(row.host) : 'any', lane: laneOf(row.id), resource: { type: 'server', id: row.id }, by });
   await trx('servers').where({ id: row.id }).update({ task_state: 'deleting', task_id: id, updated_at: trx.fn.now() });
-  // Moved and not yet decided: the old place goes too.
-  const moved = await trx('server_migrations').where({ server_id: row.id, status: 'finished' }).whereRaw('source_host <> dest_host').first('source_host') as { source_host: string } | undefined;
-  if (moved) await c.rt.tasks.enqueue(trx, standDownPlan, { serverId: row.id, remove: true }, { queue: hostQueue(moved.source_host), lane: `clean/${row.id}`, resource: { type: 'server-host', id: row.id } });
   await recorded?.(id);
 }

@@ -10,11 +10,14 @@ import { as, callers, testRuntime, type TestRuntime, type Who } from '../../../t
 import type { ComputeDeps } from '../deps.ts';
 import { ImageCache } from '../image_cache.ts';
 import { bootstrap, makeApp, plans } from '../index.ts';
+import { diskTravel, serveDisks } from '../work/disks.ts';
 import { reportHost } from '../work/host.ts';
 
 export interface TestCloud {
   readonly t: TestRuntime; readonly app: FastifyInstance; readonly volumes: FastifyInstance; readonly images: FastifyInstance; readonly networks: FastifyInstance;
   readonly hypervisor: FakeHypervisor; readonly network: FakeNetwork; readonly deps: ComputeDeps;
+  /** By name; `testhost` is the first. */
+  readonly hosts: ReadonlyMap<string, TestHost>;
   call(who?: Who): ReturnType<typeof as>;
   /** An active image of 1 MiB. */
   image(o?: { name?: string; properties?: Record<string, string>; diskFormat?: string }): Promise<string>;
@@ -30,34 +33,46 @@ export interface TestCloud {
   close(): Promise<void>;
 }
 
-/** Compute with the real services beside it, on hosts that exist on paper. */
-export async function testCloud(settings: Record<string, string> = {}): Promise<TestCloud> {
+export interface TestHost { readonly hypervisor: FakeHypervisor; readonly network: FakeNetwork; readonly deps: ComputeDeps }
+
+/** Compute with the real services beside it, on hosts that exist on paper. `shared`: their disks are on one storage. */
+export async function testCloud(settings: Record<string, string> = {}, o: { hosts?: readonly string[]; shared?: boolean } = {}): Promise<TestCloud> {
   const t = await testRuntime({ CUMULET_HTTP_MAX_EVENT_LOOP_DELAY_MS: '60000', CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', ...settings });
   const { rt } = t;
-  const hypervisor = fakeHypervisor({ host: { hostname: 'testhost', vcpus: 64, memoryMiB: 262_144, diskGiB: 10_000 } });
-  const network = fakeNetwork();
-  const networkDeps = { db: rt.db, driver: network, host: 'testhost', metadataSocket: null, hostAccess: false };
   const access: ImageAccess = await openImageAccess(rt);
   const [image, volume]: Work[] = await Promise.all([imageWork(rt), volumeWork(rt)]) as [Work, Work];
-  const deps: ComputeDeps = {
-    db: rt.db, get tasks() { return rt.tasks; }, clock: rt.clock, settings: rt.settings, host: 'testhost', hypervisor, access, cache: new ImageCache(join(rt.settings.home, 'instances', '_base'), access, undefined),
-    images: imageRows, volumes: volumesOf(rt), networks: networksForCompute({ db: rt.db, get tasks() { return rt.tasks; }, host: networkDeps } as never),
-  };
-  t.serve({ plans, deps }, { plans: networkPlans, deps: networkDeps }, image as Work, volume as Work);
+  const hosts = new Map<string, TestHost & { readonly sending: { close(): Promise<void> } }>();
+  for (const host of ['testhost', ...o.hosts ?? []]) {
+    // Guests of one host live in memory; those that can move, in folders.
+    const hypervisor = fakeHypervisor({ host: { hostname: host, vcpus: 64, memoryMiB: 262_144, diskGiB: 10_000 }, ...(o.hosts ? { dir: join(rt.settings.home, host) } : {}), ...(o.shared ? { storageId: 'shared' } : {}) });
+    const network = fakeNetwork();
+    const networkDeps = { db: rt.db, driver: network, host, metadataSocket: null, hostAccess: false };
+    const seal = { sealer: () => rt.sealer, clock: rt.clock };
+    const sending = await serveDisks({ ...seal, host, bind: '127.0.0.1', publicHost: '127.0.0.1', port: 0, hypervisor, log: rt.log });
+    const deps: ComputeDeps = {
+      db: rt.db, get tasks() { return rt.tasks; }, clock: rt.clock, settings: rt.settings, host, hypervisor, access, cache: new ImageCache(join(rt.settings.home, 'instances', '_base'), access, undefined),
+      sealer: seal.sealer, disks: diskTravel({ ...seal, db: rt.db }), disksUrl: sending.url,
+      images: imageRows, volumes: volumesOf(rt), networks: networksForCompute({ db: rt.db, get tasks() { return rt.tasks; }, host: networkDeps } as never),
+    };
+    hosts.set(host, { hypervisor, network, deps, sending });
+    const work = [{ plans, deps }, { plans: networkPlans, deps: networkDeps }];
+    if (host === 'testhost') t.serve(...work, image as Work, volume as Work); else t.serveOn(host, ...work);
+  }
+  const { hypervisor, network, deps } = hosts.get('testhost') as TestHost;
   const seed = { projects: { admin: callers.admin.projectId as string, demo: callers.demo.projectId as string, service: callers.service.projectId as string } };
   await networkBootstrap(rt, seed);
   await volumeBootstrap(rt);
   await bootstrap(rt);
   await volume?.start?.();
   await volume?.facts?.();
-  await reportHost(deps, rt.log);
+  for (const h of hosts.values()) await reportHost(h.deps, rt.log);
   await t.drain();
   const [app, volumes, images, networks] = await Promise.all([makeApp(rt), volumeApp(rt), imageApp(rt), networkApp(rt)]);
   const networkId = (await rt.db('networks').where({ name: 'private' }).first('id') as { id: string }).id;
   const call = (who: Who = 'demo') => as(app, who, 'compute');
   let defaultImage: string | undefined;
   const cloud: TestCloud = {
-    t, app, volumes, images, networks, hypervisor, network, deps, networkId, call,
+    t, app, volumes, images, networks, hypervisor, network, deps, hosts, networkId, call,
     async image(o = {}) {
       const made = await as(images, 'admin')('POST', '/v2/images', { name: o.name ?? 'tiny', disk_format: o.diskFormat ?? 'raw', container_format: 'bare', visibility: 'public', ...o.properties });
       await as(images, 'admin')('PUT', `/v2/images/${made.body.id}/file`, Buffer.alloc(1024), undefined, { 'content-type': 'application/octet-stream' });
@@ -73,7 +88,7 @@ export async function testCloud(settings: Record<string, string> = {}): Promise<
     },
     async show(id, who = 'admin', version) { return (await call(who)('GET', `/v2.1/servers/${id}`, undefined, version)).body.server; },
     act: (id, body, o = {}) => call(o.who ?? 'demo')('POST', `/v2.1/servers/${id}/action`, body, o.version),
-    async beat() { await reportHost(deps, rt.log); await volume?.facts?.(); for (const job of volume?.periodic ?? []) await job.run(); },
+    async beat() { for (const h of hosts.values()) await reportHost(h.deps, rt.log); await volume?.facts?.(); for (const job of volume?.periodic ?? []) await job.run(); },
     async asking(request) {
       let over = false;
       const work = (async () => { while (!over) { await t.drain(); await new Promise(r => setTimeout(r, 5)); } })();
@@ -81,6 +96,7 @@ export async function testCloud(settings: Record<string, string> = {}): Promise<
     },
     async close() {
       await Promise.all([app.close(), volumes.close(), images.close(), networks.close()]);
+      for (const h of hosts.values()) await h.sending.close();
       await image?.close?.(); await volume?.close?.(); await access.close();
       await t.close();
     },

@@ -10,9 +10,9 @@ export interface Chosen { readonly hypervisor: HypervisorDriver; /** Undefined f
 
 /** `auto` is libvirt where one answers (the all-in-one names its socket, else the system's), and the fake elsewhere. */
 export async function chooseHypervisor(rt: Runtime): Promise<Chosen> {
-  const { driver, libvirtSocket, virtType, fakeDelayMs } = rt.settings.hypervisor;
+  const { driver, libvirtSocket, virtType, fakeDelayMs, fakeLiveMs } = rt.settings.hypervisor;
   const home = resolve(rt.settings.home);
-  const fake = (): Chosen => ({ hypervisor: fakeHypervisor({ dir: join(home, 'fake-hypervisor', rt.settings.host), host: { hostname: rt.settings.host }, delayMs: fakeDelayMs }), runner: undefined });
+  const fake = (): Chosen => ({ hypervisor: fakeHypervisor({ dir: join(home, 'fake-hypervisor', rt.settings.host), host: { hostname: rt.settings.host }, delayMs: fakeDelayMs, liveMs: fakeLiveMs }), runner: undefined });
   if (driver === 'fake') return fake();
   const runner = createRunner({ log: rt.log });
   const socketPath = libvirtSocket ?? (await findSystemLibvirt())?.socketPath;

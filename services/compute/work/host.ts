@@ -18,7 +18,7 @@ export async function reportHost(deps: ComputeDeps, log: Runtime['log']): Promis
   const row = {
     host: deps.host, node: facts.hostname, vcpus: facts.vcpus, memory_mb: facts.memoryMiB, disk_gb: facts.diskGiB, cpu_ratio: h.cpuAllocationRatio, ram_ratio: h.ramAllocationRatio, disk_ratio: h.diskAllocationRatio,
     reserved_memory_mb: Math.min(h.reservedHostMemoryMiB, Math.floor(facts.memoryMiB / 2)),
-    facts: JSON.stringify({ type: facts.type, version: facts.version, virtType: facts.virtType, cpuInfo: facts.cpuInfo, uptimeSeconds: facts.uptimeSeconds, loadAverage: facts.loadAverage, freeDiskGiB: facts.freeDiskGiB, firmware: facts.firmware, address: deps.settings.bind }),
+    facts: JSON.stringify({ type: facts.type, version: facts.version, virtType: facts.virtType, cpuInfo: facts.cpuInfo, uptimeSeconds: facts.uptimeSeconds, loadAverage: facts.loadAverage, freeDiskGiB: facts.freeDiskGiB, firmware: facts.firmware, address: deps.settings.publicHost ?? deps.settings.bind, storageId: facts.storageId, live: deps.hypervisor.migrate !== undefined, ...(deps.disksUrl === undefined ? {} : { disksUrl: deps.disksUrl }) }),
     deleted: false, seen_at: deps.db.fn.now(),
   };
   await deps.db('compute_hosts').insert(row).onConflict('host').merge();
@@ -32,10 +32,14 @@ export async function restoreServers(deps: ComputeDeps, log: Runtime['log']): Pr
   const c = call(deps, log, 'restore');
   const domains = await deps.hypervisor.list(c);
   const rows: ServerRow[] = await deps.db('servers').where({ host: deps.host, deleted: false });
+  // Who holds a share of this host is on its way here, or has left and may come back: its tasks know what to do with its domain.
+  const shares = new Set((await deps.db('allocations').where({ host: deps.host }).select('server_id') as { server_id: string }[]).map(a => a.server_id));
   for (const d of domains) {
-    if (rows.some(r => r.id === d.id)) continue;
-    log.warn({ server: d.id }, 'a domain whose server is gone is removed');
-    await deps.hypervisor.servers.destroy(c, d.id);
+    if (rows.some(r => r.id === d.id) || shares.has(d.id)) continue;
+    // Evacuated to a host that shares the storage: the disks are that one's now.
+    const elsewhere = await deps.db('servers as s').join('compute_hosts as h', 'h.host', 's.host').where({ 's.id': d.id, 's.deleted': false }).whereRaw(`h.facts ->> 'storageId' = (select facts ->> 'storageId' from compute_hosts where host = ?)`, [deps.host]).first('s.id') !== undefined;
+    log.warn({ server: d.id, elsewhere }, 'a domain whose server is gone is removed');
+    await deps.hypervisor.servers.destroy(c, d.id, { elsewhere });
   }
   for (const row of rows) {
     if (row.task_state !== null || !settled.includes(row.vm_state)) continue;

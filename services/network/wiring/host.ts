@@ -85,7 +85,8 @@ export async function plugPorts(deps: NetworkDeps, call: Call, portIds: readonly
 /** After a guest is gone, or its port has left it. */
 export async function unplugPorts(deps: NetworkDeps, call: Call, portIds: readonly string[]): Promise<void> {
   for (const id of portIds) await deps.driver.unplugPort(call, id);
-  await deps.db('ports').whereIn('id', [...portIds]).update({ status: 'DOWN', updated_at: deps.db.fn.now() });
+  // One that is bound elsewhere by now is that host's to speak of.
+  await deps.db('ports').whereIn('id', [...portIds]).whereIn('binding_host', ['', deps.host]).update({ status: 'DOWN', updated_at: deps.db.fn.now() });
 }
 
 /** At the start of a worker: everything that belongs on this host, and nothing that does not. */

@@ -3,6 +3,7 @@ import type { ConnectionInfo } from '@cumulet/drivers/block';
 import { z } from 'zod';
 import { call, driverOf, plan } from '../deps.ts';
 import { volumeRef } from '../refs.ts';
+import { specsForHypervisor } from '../types/qos.ts';
 import { byId, type VolumeRow } from '../volumes/store.ts';
 import { attachmentById } from './store.ts';
 
@@ -20,7 +21,7 @@ export const connectPlan = plan('attachment.connect', z.object({ attachmentId: z
     if (!attachment || !volume) throw new DriverError('invalid', `Volume attachment ${t.input.attachmentId} could not be found.`);
     if (['error', 'error_deleting', 'deleting', 'creating'].includes(volume.status)) throw new DriverError('invalid', `Volume ${volume.id} is ${volume.status} and cannot be attached.`);
     const mode = attachment.mode === 'ro' || volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw';
-    return driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), t.input.connector as Connector, { mode });
+    return described(t, volume, await driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), t.input.connector as Connector, { mode }));
   }, { undo: async t => {
     const attachment = await t.transaction(trx => attachmentById(trx, t.input.attachmentId));
     const volume = attachment && await t.transaction(trx => byId(trx, attachment.volume_id));
@@ -34,6 +35,11 @@ export const connectPlan = plan('attachment.connect', z.object({ attachmentId: z
   });
 
 type Step = Parameters<typeof call>[0] & { transaction<T>(work: (trx: import('knex').Knex.Transaction) => Promise<T>): Promise<T> };
+/** What upstream adds to every driver's answer: the limits that the hypervisor is to keep, and whether others may have it too. */
+export async function described(t: Pick<Step, 'transaction'>, volume: VolumeRow, info: ConnectionInfo): Promise<ConnectionInfo> {
+  const specs = await t.transaction(trx => specsForHypervisor(trx, volume.type_id, volume.size));
+  return { ...info, data: { ...info.data, qos_specs: specs, ...(volume.multiattach ? { multiattach: true } : {}) } };
+}
 /** Takes the export away unless another attachment of the same volume on the same host needs it. */
 async function disconnect(t: Step, volume: VolumeRow, who: Connector | undefined, attachmentId: string): Promise<void> {
   const others = who === undefined ? [] : await t.transaction(trx => trx('volume_attachments').where({ volume_id: volume.id, attached_host: who.host }).whereNot({ id: attachmentId }).select('id'));
@@ -58,7 +64,7 @@ export const initializePlan = plan('volume.initialize_connection', z.object({ vo
   .step('connect', async (t): Promise<ConnectionInfo> => {
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
     if (!volume?.host) throw new DriverError('invalid', `Volume ${t.input.volumeId} has no backend.`);
-    return driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), { host: '', ...t.input.connector }, { mode: volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw' });
+    return described(t, volume, await driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), { host: '', ...t.input.connector }, { mode: volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw' }));
   }, { undo: async t => {
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
     const host = String(t.input.connector['host'] ?? '');

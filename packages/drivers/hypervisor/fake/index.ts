@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
@@ -9,13 +10,15 @@ import { checkNic, checkVolume } from '../validate.ts';
 import { consoleText } from './console-text.ts';
 import { writeEmptyImage } from './disk-files.ts';
 import { Machines } from './machines.ts';
+import { fakeMigrate, fakeTravel } from './moves.ts';
 import { folderState, memoryState } from './state.ts';
 
 export type HypervisorVerb =
   | 'check' | 'host' | 'list' | `servers.${keyof HypervisorDriver['servers']}`
   | 'volumes.attach' | 'volumes.detach' | 'volumes.extend' | 'volumes.swap' | 'nics.attach' | 'nics.detach'
   | 'console.log' | 'console.vnc' | 'snapshot.rootDisk' | 'rescue.start' | 'rescue.stop'
-  | 'resize.apply' | 'resize.confirm' | 'resize.revert' | 'agent.available' | 'agent.setPassword' | 'agent.freeze' | 'agent.thaw' | 'diagnostics';
+  | 'resize.apply' | 'resize.confirm' | 'resize.revert' | 'resize.keep' | 'resize.grow' | 'crashDump' | 'travel.send' | 'travel.receive'
+  | 'migrate.prepare' | 'migrate.live' | 'migrate.force' | 'migrate.abandon' | 'agent.available' | 'agent.setPassword' | 'agent.freeze' | 'agent.thaw' | 'diagnostics';
 
 export interface FakeHypervisorOptions {
   /** State is kept here, one file for each server: it outlives the process, and processes share it. Absent = memory only. */
@@ -29,6 +32,10 @@ export interface FakeHypervisorOptions {
   readonly now?: () => number;
   /** Milliseconds that each verb takes; default 0. */
   readonly delayMs?: number;
+  /** Milliseconds that a live migration takes unless it is forced; default 0. */
+  readonly liveMs?: number;
+  /** Default: shared with nobody. */
+  readonly storageId?: string;
 }
 
 export interface FakeHypervisor extends HypervisorDriver {
@@ -39,6 +46,8 @@ export interface FakeHypervisor extends HypervisorDriver {
   hostReboots(): void;
   /** The passwords that were set through the agent, by user. */
   passwords(id: string): Readonly<Record<string, string>>;
+  /** The volumes that a server has, with the connections through which it has them. */
+  volumesOf(id: string): readonly VolumeDisk[];
 }
 
 /** Servers that exist on paper: every verb and capability of the contract, thousands of them, with failures on demand. */
@@ -46,11 +55,11 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
   const { bootMs = 0, now = Date.now } = options;
   const faults = scriptedFaults<HypervisorVerb>();
   faults.delayMs = options.delayMs ?? 0;
-  /** The volumes that a server has, with the connections through which it has them. */
-  volumesOf(id: string): readonly VolumeDisk[];
   const listeners = new Set<(event: HypervisorEvent) => void>();
+  const folder = options.dir === undefined ? undefined : join(options.dir, 'servers');
+  const state = folder === undefined ? memoryState() : folderState(folder);
   const machines = new Machines({
-    state: options.dir === undefined ? memoryState() : folderState(join(options.dir, 'servers')),
+    state, storageId: options.storageId ?? folder ?? randomUUID(),
     checkImages: options.checkImages ?? false, now, emit: (event) => { for (const listener of listeners) listener(event); },
   });
   const verb = <T>(name: HypervisorVerb, call: Call, work: () => T | Promise<T>): Promise<T> => faults.through(name, call, work);
@@ -69,6 +78,7 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
     happens: (id, what) => machines.happens(id, what),
     hostReboots: () => machines.hostReboots(),
     passwords: (id) => machines.require(id).passwords,
+    volumesOf: (id) => machines.require(id).volumes,
 
     servers: {
       create: (call, spec, { powerOn = true } = {}) => verb('servers.create', call, async () => {
@@ -78,7 +88,6 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
       destroy: (call, id) => verb('servers.destroy', call, () => machines.destroy(id)),
       powerOn: (call, spec) => verb('servers.powerOn', call, () => machines.powerOn(spec)),
       powerOff: (call, id, { timeoutSeconds = 60 } = {}) => verb('servers.powerOff', call, () => machines.powerOff(id, timeoutSeconds > 0)),
-    volumesOf: (id) => machines.require(id).volumes,
       reboot: (call, spec, type) => verb('servers.reboot', call, () => machines.reboot(spec, type)),
       pause: (call, id) => verb('servers.pause', call, () => machines.pause(id)),
       unpause: (call, id) => verb('servers.unpause', call, () => machines.unpause(id)),
@@ -105,6 +114,12 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
         if (server) machines.change(id, { volumes: server.volumes.filter((v) => v.volumeId !== volumeId) });
       }),
       extend: (call, id) => verb('volumes.extend', call, () => void machines.require(id)),
+      swap: (call, id, volumeId, to) => verb('volumes.swap', call, () => {
+        checkVolume(to);
+        const { volumes } = machines.require(id);
+        if (!volumes.some((v) => v.volumeId === volumeId || v.volumeId === to.volumeId)) throw new DriverError('absent', 'The server has no such volume.', { detail: volumeId });
+        machines.change(id, { volumes: volumes.map((v) => (v.volumeId === volumeId ? { ...v, volumeId: to.volumeId, connection: to.connection } : v)) });
+      }),
     },
     nics: {
       attach: (call, id, nic) => verb('nics.attach', call, () => {
@@ -114,12 +129,6 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
       }),
       detach: (call, id, mac) => verb('nics.detach', call, () => {
         const server = machines.find(id);
-      swap: (call, id, volumeId, to) => verb('volumes.swap', call, () => {
-        checkVolume(to);
-        const { volumes } = machines.require(id);
-        if (!volumes.some((v) => v.volumeId === volumeId || v.volumeId === to.volumeId)) throw new DriverError('absent', 'The server has no such volume.', { detail: volumeId });
-        machines.change(id, { volumes: volumes.map((v) => (v.volumeId === volumeId ? { ...v, volumeId: to.volumeId, connection: to.connection } : v)) });
-      }),
         if (server) machines.change(id, { nics: server.nics.filter((n) => n.mac.toLowerCase() !== mac.toLowerCase()) });
       }),
     },
@@ -160,11 +169,23 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
     },
     resize: {
       apply: (call, from, to, { powerOn = true } = {}) => verb('resize.apply', call, () => machines.resize(from, to, powerOn)),
+      keep: (call, id) => verb('resize.keep', call, () => {
+        const { before, spec, rootBytes } = machines.require(id);
+        if (before === undefined) machines.change(id, { before: { spec, rootBytes } });
+      }),
       confirm: (call, id) => verb('resize.confirm', call, () => {
         if (machines.find(id)) machines.change(id, { before: undefined });
       }),
       revert: (call, from, { powerOn = true } = {}) => verb('resize.revert', call, () => machines.unresize(from, powerOn)),
+      grow: (call, _from, to) => verb('resize.grow', call, () => machines.grow(to)),
     },
+    crashDump: (call, id) => verb('crashDump', call, () => {
+      if (!machines.isActive(id)) throw new DriverError('busy', 'The server is not running.');
+      machines.happens(id, 'guest-panic');
+    }),
+    travel: fakeTravel(state, verb),
+    // Guests move between folders: those in memory alone have nowhere to go.
+    ...(folder !== undefined && { migrate: fakeMigrate(state, folder, options.liveMs ?? 0, verb) }),
     agent: {
       available: (call, id) => verb('agent.available', call, () => machines.find(id) !== undefined && machines.hasAgent(id)),
       setPassword: (call, id, user, password) => verb('agent.setPassword', call, () => {

@@ -12,6 +12,7 @@ const GiB = 2 ** 30;
 const keptHistory = 40;
 
 interface MachinesOptions {
+  readonly storageId: string;
   readonly state: FakeState;
   readonly checkImages: boolean;
   now(): number;
@@ -24,10 +25,12 @@ export class Machines {
   readonly #now: () => number;
   readonly #emit: (event: HypervisorEvent) => void;
   readonly #checkImages: boolean;
+  readonly #storageId: string;
   /** Images were looked at once: thousands of servers share a few. */
   readonly #images = new Map<string, Promise<number>>();
 
-  constructor({ state, checkImages, now, emit }: MachinesOptions) {
+  constructor({ state, checkImages, now, emit, storageId }: MachinesOptions) {
+    this.#storageId = storageId;
     this.#checkImages = checkImages;
     this.#state = state;
     this.#now = now;
@@ -208,6 +211,11 @@ export class Machines {
     if (powerOn) this.boot(to.id);
   }
 
+  async grow(to: ServerSpec): Promise<void> {
+    const server = this.find(to.id);
+    if (server !== undefined) this.change(to.id, { spec: to, rootBytes: Math.max(server.rootBytes, await this.#rootBytes(to)) });
+  }
+
   async unresize(from: ServerSpec, powerOn: boolean): Promise<void> {
     const { before } = this.require(from.id);
     if (before !== undefined) this.off(from.id);
@@ -253,7 +261,7 @@ export class Machines {
         servers: all.length, running: all.filter((s) => up.includes(s.state)).length,
       },
       cpuInfo: { arch: 'x86_64', model: 'Nehalem', vendor: 'Intel', features: ['pge', 'clflush'], topology: { cells: 1, sockets: 4, cores: 2, threads: 1 } },
-      uptimeSeconds: Math.floor(process.uptime()), loadAverage: [0, 0, 0], firmware: ['bios', 'uefi'],
+      uptimeSeconds: Math.floor(process.uptime()), loadAverage: [0, 0, 0], firmware: ['bios', 'uefi'], storageId: this.#storageId,
     };
   }
 

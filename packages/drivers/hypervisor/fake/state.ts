@@ -17,6 +17,8 @@ export interface FakeServer {
   /** What happened and when, in milliseconds: the console log is written from it. */
   readonly history: readonly { readonly at: number; readonly what: 'boot' | 'off' }[];
   readonly frozen: boolean;
+  /** Made for a running server that is on its way here. */
+  readonly incoming?: boolean;
   /** Only that one was set, and by whom: tests look at it. */
   readonly passwords: Readonly<Record<string, string>>;
 }

@@ -49,6 +49,7 @@ export class Context {
   readonly log: Log;
   readonly instancesDir: string;
   cache: 'none' | 'writeback' | 'unsafe';
+  storageId = '';
   /** Domains that were seen to be ours: that does not change as long as they are there. */
   readonly #owned = new Set<string>();
 

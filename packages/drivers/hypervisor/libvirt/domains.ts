@@ -60,6 +60,11 @@ export class Domains {
     await this.session.call('unpause domain', procedure.domainResume, this.#on(domain));
   }
 
+  /** As a watchdog's button: kernels that are set up for it panic and dump. */
+  async injectNmi(domain: DomainHandle): Promise<void> {
+    await this.session.call('send NMI', procedure.domainInjectNmi, this.#on(domain).u32(0));
+  }
+
   async managedSave(domain: DomainHandle): Promise<void> {
     await this.session.call('save domain', procedure.domainManagedSave, this.#on(domain).u32(0), slowMs);
   }

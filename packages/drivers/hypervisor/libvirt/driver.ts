@@ -1,4 +1,5 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Call } from '../../call.ts';
 import { exists } from '../../durable.ts';
@@ -19,6 +20,7 @@ import { createResize } from './resize.ts';
 import { removeSecret } from './secret-setup.ts';
 import { Session } from './session.ts';
 import { createSnapshot } from './snapshot.ts';
+import { createTravel } from './travel.ts';
 import { watch } from './watch.ts';
 
 export type { LibvirtOptions } from './context.ts';
@@ -31,6 +33,7 @@ export async function libvirtHypervisor(options: LibvirtOptions): Promise<Hyperv
   const context = new Context(options, session);
   const files = new Files(options.runner);
   await mkdir(context.instancesDir, { recursive: true, mode: 0o711 });
+  context.storageId = await storageId(context.instancesDir);
   if (options.diskCache === undefined && (await hasDirectIo(context.instancesDir))) context.cache = 'none';
   const trimmer = keepConsoleLogsShort(context);
   return {
@@ -56,7 +59,28 @@ export async function libvirtHypervisor(options: LibvirtOptions): Promise<Hyperv
     resize: createResize(context, files),
     agent: createAgent(context),
     diagnostics: (_call, id) => readDiagnostics(context, id),
+    crashDump: async (_call, id) => {
+      const domain = await context.require(id);
+      if ((await context.state(domain)) !== 'running') throw new DriverError('busy', 'The server is not running.');
+      await context.domains.injectNmi(domain);
+    },
+    travel: createTravel(context, files),
   };
+}
+
+/** Whoever sees the same file sees the same disks. */
+async function storageId(folder: string): Promise<string> {
+  const path = join(folder, '.storage-id');
+  const mine = randomUUID();
+  await writeFile(`${path}.${mine}`, mine);
+  try {
+    await link(`${path}.${mine}`, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    await rm(`${path}.${mine}`);
+  }
+  return readFile(path, 'utf8');
 }
 
 function createServers(context: Context, files: Files): Servers {
@@ -66,7 +90,7 @@ function createServers(context: Context, files: Files): Servers {
       call.signal.throwIfAborted();
       if (options?.powerOn !== false && ['shutdown', 'crashed'].includes(await context.state(domain))) await start(context, domain);
     },
-    destroy: (call, id, options) => destroy(context, call, id, options?.keepDisks ?? false),
+    destroy: (call, id, options) => destroy(context, call, id, options),
     powerOn: (call, spec) => powerOn(context, files, call, spec),
     powerOff: (call, id, options) => powerOff(context, call, id, options?.timeoutSeconds),
     reboot: (call, spec, type, options) => reboot(context, files, call, spec, type, options?.timeoutSeconds),
@@ -86,7 +110,7 @@ function createServers(context: Context, files: Files): Servers {
   };
 }
 
-async function destroy(context: Context, call: Call, id: string, keepDisks: boolean): Promise<void> {
+async function destroy(context: Context, call: Call, id: string, { keepDisks = false, elsewhere = false } = {}): Promise<void> {
   const folder = context.folder(id);
   const domain = await context.find(id);
   if (domain !== undefined) {
@@ -100,11 +124,12 @@ async function destroy(context: Context, call: Call, id: string, keepDisks: bool
     for (const volumeId of volumes) await removeSecret(context, volumeId);
   }
   call.signal.throwIfAborted();
+  if (elsewhere) return;
   if (keepDisks) {
     for (const name of ['console.log', 'console.log.0', 'serial.sock', 'disk.config']) await rm(join(folder, name), { force: true });
     return;
   }
-  for (const suffix of ['', '_resize', '_resize.part', '_reverted']) await rm(folder + suffix, { recursive: true, force: true });
+  for (const suffix of ['', '_resize', '_resize.part', '_reverted', '.incoming']) await rm(folder + suffix, { recursive: true, force: true });
 }
 
 function keepConsoleLogsShort(context: Context): NodeJS.Timeout {

@@ -132,6 +132,10 @@ export class Files {
     return (await this.#image(info(this.#runner, image, { signal: call.signal }))).virtualSize;
   }
 
+  async hasBase(call: Call, image: ImageAt): Promise<boolean> {
+    return (await this.#image(info(this.#runner, image, { signal: call.signal }))).backingFile !== undefined;
+  }
+
   /** Grows, never shrinks. */
   async grow(call: Call, image: ImageAt, sizeBytes: number): Promise<void> {
     if ((await this.virtualSize(call, image)) < sizeBytes) await this.#image(resize(this.#runner, image, sizeBytes, { signal: call.signal }));

@@ -34,6 +34,7 @@ export async function hostFacts(context: Context): Promise<HostFacts> {
     },
     uptimeSeconds: Math.floor(Number(uptime.split(' ')[0])), loadAverage: [one, five, fifteen],
     firmware: (await hasUefi(context)) ? ['bios', 'uefi'] : ['bios'],
+    storageId: context.storageId,
   };
 }
 

@@ -38,6 +38,7 @@ export const procedure = {
   domainHasManagedSaveImage: 183,
   domainManagedSaveRemove: 184,
   domainCreateWithFlags: 196,
+  domainInjectNmi: 210,
   domainGetState: 212,
   domainUndefineFlags: 231,
   domainBlockJobAbort: 237,

@@ -24,6 +24,9 @@ export function createResize(context: Context, files: Files): Resize {
       const domain = await prepare(context, files, call, to);
       if (powerOn) await start(context, domain, { fresh: true });
     },
+    async keep(call, id) {
+      if (!(await exists(aside(id)))) await files.copyFolder(call, context.folder(id), aside(id));
+    },
     async confirm(_call, id) {
       await rm(aside(id), { recursive: true, force: true });
     },
@@ -41,6 +44,11 @@ export function createResize(context: Context, files: Files): Resize {
       await rm(`${folder}_reverted`, { recursive: true, force: true });
       const domain = await prepare(context, files, call, from);
       if (powerOn) await start(context, domain);
+    },
+    async grow(call, from, to) {
+      checkSpec(to);
+      refuseShrinking(from, to);
+      await grow(files, call, context.folder(to.id), from, to);
     },
   };
 }
