@@ -3,9 +3,11 @@ import type { Db } from '@cumulet/db';
 import { DriverError, type Call } from '@cumulet/drivers';
 import type { BackupDriver } from '@cumulet/drivers/backup';
 import type { BlockDriver } from '@cumulet/drivers/block';
+import type { Runner } from '@cumulet/exec';
 import type { ImageAccess } from '@cumulet/image';
 import { planFor, type Run, type Tasks } from '@cumulet/tasks';
 import type { Signer } from './backups/signer.ts';
+import type { Workbench } from './image_files.ts';
 import { hostParts } from './volumes/store.ts';
 
 /** What the steps of this service's plans use. */
@@ -24,12 +26,17 @@ export interface VolumeDeps {
   readonly imageCache: string;
   /** A directory for files that are on their way (images that are being made). */
   readonly scratch: string;
+  /** Converts images for backends that cannot. */
+  readonly runner: Runner;
 }
 export const plan = planFor<VolumeDeps>();
 type Step = Pick<Run<unknown, unknown, VolumeDeps>, 'taskId' | 'signal' | 'log' | 'progress' | 'deps'>;
 
 /** What a driver gets of a step. */
 export const call = (t: Step): Call => ({ taskId: t.taskId, signal: t.signal, log: t.log, progress: (done, total) => t.progress(done, total) });
+
+/** Where a task's files of images are made. */
+export const bench = (t: Pick<Step, 'taskId' | 'deps'>): Workbench => ({ runner: t.deps.runner, scratch: t.deps.scratch, name: t.taskId });
 
 /** Whether the volume's backend is one of this worker's. */
 export const servedHere = (t: Pick<Step, 'deps'>, host: string | null): boolean => hostParts(host ?? '').service.split('@')[0] === t.deps.settings.host && t.deps.backends.has(hostParts(host ?? '').backend);

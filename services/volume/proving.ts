@@ -1,8 +1,27 @@
 import { provePlan, type Try } from '@cumulet/tasks/testing';
 import { fakeHypervisor, type FakeHypervisor } from '@cumulet/drivers/hypervisor';
+import type { ImageAccess, StoredImage } from '@cumulet/image';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import { hostPlans } from './index.ts';
 import { testCloud, type TestCloud } from './testing.ts';
+
+/** Images whose bytes nobody looks at: what is stored is counted, what is fetched is an empty file. */
+function emptyImages(c: TestCloud): Pick<ImageAccess, 'localCopy' | 'put' | 'discard'> {
+  return {
+    async localCopy() {
+      const path = join(c.deps.scratch, 'empty.raw');
+      await writeFile(path, Buffer.alloc(65_536, 'image'));
+      return { path, format: 'raw', virtualSize: 65_536 } as Awaited<ReturnType<ImageAccess['localCopy']>>;
+    },
+    async put(_, imageId, body, o) {
+      body.destroy();
+      return { store: 'file', location: imageId, size: o?.size ?? 0, virtualSize: o?.size ?? 0, checksum: '0'.repeat(32), hash: '0'.repeat(128) } as unknown as StoredImage;
+    },
+    discard: async () => undefined,
+  };
+}
 
 /** A volume service that is empty at the beginning of every case, and a host with a fake hypervisor beside it. */
 export interface Proving {
@@ -24,6 +43,7 @@ export function proving(): Proving {
   beforeAll(async () => {
     c = await testCloud({ backends: [{ name: 'one', totalGiB: 100_000 }, { name: 'two', totalGiB: 100_000 }] });
     guests = fakeHypervisor();
+    Object.assign(c.deps, { images: emptyImages(c) });
     c.t.serve({ plans: hostPlans, deps: { hypervisor: guests } });
     await c.admin('PUT', `/v3/os-quota-sets/${'de'.repeat(16)}`, { quota_set: { volumes: -1, gigabytes: -1, snapshots: -1, groups: -1 } });
   });

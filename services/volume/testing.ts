@@ -2,6 +2,7 @@ import { fakeBackupDriver, type FakeBackupDriver } from '@cumulet/drivers/backup
 import { fakeBlockDriver, type FakeBlockDriver } from '@cumulet/drivers/block';
 import type { FastifyInstance } from 'fastify';
 import { as, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
+import type { VolumeDeps } from './deps.ts';
 import { bootstrap, makeApp, openWork } from './index.ts';
 import { reportBackends } from './work.ts';
 
@@ -13,6 +14,8 @@ export interface TestCloud {
   readonly admin: ReturnType<typeof as>;
   readonly other: ReturnType<typeof as>;
   readonly drivers: ReadonlyMap<string, FakeBlockDriver>;
+  /** What steps use, for tests that put something else in its place. */
+  readonly deps: VolumeDeps;
   /** Where backups go. */
   readonly target: FakeBackupDriver;
   /** The backends' reports, again. */
@@ -43,7 +46,7 @@ export async function testCloud(o: { backends?: readonly { name: string; totalGi
   const demo = as(app, 'demo', 'volume');
   const show = async (id: string, version = '3.71') => (await as(app, 'admin', 'volume')('GET', `/v3/volumes/${id}`, undefined, version)).body.volume;
   return {
-    t, app, demo, admin: as(app, 'admin', 'volume'), other: as(app, 'other', 'volume'), drivers, target, show,
+    t, app, demo, deps: work.deps as VolumeDeps, admin: as(app, 'admin', 'volume'), other: as(app, 'other', 'volume'), drivers, target, show,
     report: () => reportBackends(t.rt, drivers),
     async volume(body = {}, version) {
       const r = await demo('POST', '/v3/volumes', { volume: { size: 1, ...body } }, version);

@@ -72,7 +72,7 @@ export async function openWork(rt: Runtime, make?: (rt: Runtime, b: Backend) => 
   const scratch = resolve(settings.home, 'scratch');
   await mkdir(scratch, { recursive: true, mode: 0o700 });
   const backups = await openBackups(rt, makeTarget);
-  const deps: VolumeDeps = { ...backups.deps, db: rt.db, tasks: rt.tasks, settings, backends, images, imageCache: join(resolve(settings.home), 'image-cache'), scratch };
+  const deps: VolumeDeps = { ...backups.deps, db: rt.db, tasks: rt.tasks, settings, backends, images, runner: createRunner({ log: rt.log }), imageCache: join(resolve(settings.home), 'image-cache'), scratch };
   return {
     plans, deps, queues: [...backends.keys()].map(name => `backend/${settings.host}@${name}`).concat(backups.queues),
     periodic: [

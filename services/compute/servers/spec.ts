@@ -10,15 +10,20 @@ import { devicesOf, portsOf } from './store.ts';
 const buses: readonly string[] = ['virtio', 'scsi', 'sata', 'ide', 'usb', 'fdc'];
 const types: readonly string[] = ['disk', 'cdrom', 'floppy', 'lun'];
 
+/** What a hypervisor can limit, of the specs that a type's front-end QoS has; the rest is for nobody here. */
+const limitsOf = (specs: Readonly<Record<string, string>>): Record<string, number> => Object.fromEntries(Object.entries(specs).filter(([key, value]) => /^(total|read|write)_(bytes|iops)_sec(_max)?$/.test(key) && Number(value) > 0).map(([key, value]) => [key, Math.floor(Number(value))]));
+
 /** A volume as the hypervisor gets it. Its connection is what the backend said at the last connect. */
 export function volumeDisk(d: BlockDevice, o: { multiattach?: boolean; qos?: Readonly<Record<string, string>> | null } = {}): VolumeDisk {
   if (d.volume_id === null || d.connection === null) throw new DriverError('broken', 'A volume of the server is not connected to its host.', { detail: d.id });
-  const { access_mode: mode } = (d.connection['data'] ?? {}) as { access_mode?: string };
+  const { access_mode: mode, qos_specs: specs, multiattach: shared } = (d.connection['data'] ?? {}) as { access_mode?: string; qos_specs?: Readonly<Record<string, string>> | null; multiattach?: boolean };
+  // Kept with the connection, as nova keeps them: they hold after every start, not only after the attachment.
+  const qos = limitsOf(o.qos ?? specs ?? {});
   const device = d.device_name?.replace(/^\/dev\//, '');
   return {
     volumeId: d.volume_id, connection: d.connection as unknown as Connection, ...(device ? { device } : {}), ...(buses.includes(d.disk_bus ?? '') ? { bus: d.disk_bus as DiskBus } : {}), ...(types.includes(d.device_type ?? '') ? { type: d.device_type as DiskDevice } : {}),
-    ...(d.boot_index === null ? {} : { bootIndex: d.boot_index }), ...(mode === 'ro' ? { readOnly: true } : {}), ...(o.multiattach ? { multiattach: true } : {}),
-    ...(o.qos ? { qos: Object.fromEntries(Object.entries(o.qos).map(([k, v]) => [k, Number(v)])) } : {}),
+    ...(d.boot_index === null ? {} : { bootIndex: d.boot_index }), ...(mode === 'ro' ? { readOnly: true } : {}), ...(o.multiattach || shared === true ? { multiattach: true } : {}),
+    ...(Object.keys(qos).length > 0 ? { qos } : {}),
   };
 }
 
@@ -26,7 +31,7 @@ export function volumeDisk(d: BlockDevice, o: { multiattach?: boolean; qos?: Rea
 export type Places = Readonly<Record<string, { readonly bridge: string; readonly tapName: string; readonly mtu: number }>>;
 
 /** Everything that the hypervisor needs to build the server from nothing, from the rows as they are now. */
-export async function specOf(deps: ComputeDeps, trx: Trx, row: ServerRow, places: Places, o: { flavor?: ServerFlavor; withoutVolumes?: boolean } = {}): Promise<ServerSpec> {
+export async function specOf(deps: ComputeDeps, trx: Trx, row: ServerRow, places: Places, o: { flavor?: ServerFlavor; withoutVolumes?: boolean; adminPass?: string } = {}): Promise<ServerSpec> {
   const flavor = o.flavor ?? row.flavor;
   const devices = await devicesOf(trx, row.id);
   const root = rootDevice(devices);
@@ -44,7 +49,7 @@ export async function specOf(deps: ComputeDeps, trx: Trx, row: ServerRow, places
     ? { kind: 'volume', volume: volumeDisk(root) }
     : { kind: 'image', imagePath: deps.cache.place(base).path, imageFormat: deps.cache.place(base).format, sizeGiB: flavor.root_gb };
   const volumes = o.withoutVolumes ? [] : devices.filter(d => d.destination_type === 'volume' && d !== root && d.connection !== null).map(d => volumeDisk(d));
-  const files = row.config_drive ? configDrive(await documentOf(deps, trx, row)) : undefined;
+  const files = row.config_drive ? configDrive(await documentOf(deps, trx, row), o.adminPass === undefined ? {} : { adminPass: o.adminPass }) : undefined;
   return {
     id: row.id, name: instanceName(row), displayName: row.name, project: { id: row.project_id }, user: { id: row.user_id }, flavorName: flavor.name, vcpus: flavor.vcpus, memoryMiB: flavor.memory_mb, root: rootDisk,
     ...(ephemerals.length > 0 ? { ephemerals } : {}), ...(flavor.swap_mb > 0 ? { swapMiB: flavor.swap_mb } : {}), ...(volumes.length > 0 ? { volumes } : {}), nics, ...(files ? { configDrive: { files } } : {}),

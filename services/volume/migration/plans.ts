@@ -3,6 +3,7 @@ import type { ConnectionInfo, Connector, Provided } from '@cumulet/drivers/block
 import type { Outcome, Run, TaskFacts } from '@cumulet/tasks';
 import type { Knex } from 'knex';
 import { z } from 'zod';
+import { described } from '../attachments/plans.ts';
 import { attachmentById } from '../attachments/store.ts';
 import { copied } from '../copying.ts';
 import { call, driverOf, plan, type VolumeDeps } from '../deps.ts';
@@ -56,7 +57,7 @@ export const migrateAttachedPlan = plan('volume.migrate_attached', z.object({ ..
     const attachment = await t.transaction(trx => attachmentById(trx, t.input.attachmentId));
     if (!attachment?.connector || !attachment.connection_info) throw new DriverError('invalid', `Volume ${source.id} is not connected to the server any more.`);
     const mode = attachment.mode === 'ro' || source.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw';
-    return { from: attachment.connection_info as unknown as ConnectionInfo, into: await driverOf(t, target.host).attach.connect(call(t), volumeRef(target), attachment.connector as unknown as Connector, { mode }) };
+    return { from: attachment.connection_info as unknown as ConnectionInfo, into: await described(t, target, await driverOf(t, target.host).attach.connect(call(t), volumeRef(target), attachment.connector as unknown as Connector, { mode })) };
   }, { undo: async t => {
     const target = await t.transaction(trx => byId(trx, t.input.targetId));
     if (target?.host === t.input.to) await driverOf(t, target.host).attach.disconnect(call(t), volumeRef(target), undefined);

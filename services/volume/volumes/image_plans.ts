@@ -1,11 +1,11 @@
-import { DriverError, need } from '@cumulet/drivers';
 import { copyContent, type Provided } from '@cumulet/drivers/block';
 import { images, type StoredImage } from '@cumulet/image';
 import { createReadStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { call, driverOf, plan } from '../deps.ts';
+import { bench, call, driverOf, plan } from '../deps.ts';
+import { imageOfVolume, volumeOfImage } from '../image_files.ts';
 import { volumeRef, volumeSpec } from '../refs.ts';
 import { settleVolume, volumeOf } from './plans.ts';
 import { byId, type VolumeRow } from './store.ts';
@@ -20,10 +20,8 @@ export const uploadImagePlan = plan('volume.upload_image', z.object({ volumeId: 
     const driver = driverOf(t, row.host);
     // Raw bytes go straight through; any other format is made as a file first.
     if (t.input.format === 'raw') return;
-    const toFile = need(driver, 'image').toFile;
-    if (!toFile) throw new DriverError('unsupported', `This backend cannot make images of format ${t.input.format}.`);
     await rm(scratchFile(t), { force: true });
-    await toFile(call(t), volumeRef(row), { path: scratchFile(t), format: t.input.format });
+    await imageOfVolume(call(t), driver, volumeRef(row), { path: scratchFile(t), format: t.input.format }, bench(t));
   }, { undo: async t => { await rm(scratchFile(t), { force: true }); } })
   .step('upload', async (t): Promise<StoredImage> => {
     const row = await volumeOf(t, t.input.volumeId);
@@ -44,10 +42,8 @@ const fresh = (t: { taskId: string }, row: VolumeRow) => ({ ...volumeSpec(row), 
 export const reimagePlan = plan('volume.reimage', z.object({ volumeId: z.string(), imageId: z.string(), was, metadata: z.record(z.string(), z.string()) }))
   .step('fetch', async (t): Promise<Provided> => {
     const row = await volumeOf(t, t.input.volumeId);
-    const fromFile = need(driverOf(t, row.host), 'image').fromFile;
-    if (!fromFile) throw new DriverError('unsupported', 'This backend cannot make volumes of images.');
     const image = await t.deps.images.localCopy(call(t), t.input.imageId, t.deps.imageCache);
-    return fromFile(call(t), fresh(t, row), { path: image.path, format: image.format });
+    return volumeOfImage(call(t), driverOf(t, row.host), fresh(t, row), { path: image.path, format: image.format }, bench(t));
   }, { undo: async t => {
     const row = await t.transaction(trx => byId(trx, t.input.volumeId));
     if (row?.host) await driverOf(t, row.host).volumes.delete(call(t), fresh(t, row));

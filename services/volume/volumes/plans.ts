@@ -4,8 +4,9 @@ import type { ImageFile, Provided } from '@cumulet/drivers/block';
 import type { Outcome, TaskFacts } from '@cumulet/tasks';
 import { z } from 'zod';
 import { copied } from '../copying.ts';
-import { call, driverOf, plan, servedHere, type VolumeDeps } from '../deps.ts';
+import { bench, call, driverOf, plan, servedHere, type VolumeDeps } from '../deps.ts';
 import { followMembers } from '../groups/following.ts';
+import { volumeOfImage } from '../image_files.ts';
 import { tell, type Action, type Detail } from '../messages/store.ts';
 import { provided, snapshotRef, volumeRef, volumeSpec } from '../refs.ts';
 import { elsewhere, near } from '../scheduler/elsewhere.ts';
@@ -48,9 +49,8 @@ async function make(t: Step, row: VolumeRow, from: Source, image: { readonly pat
   switch (from.kind) {
     case 'blank': return { provided: await driver.volumes.create(call(t), volumeSpec(row)) };
     case 'image': {
-      const fromFile = need(driver, 'image').fromFile;
-      if (!fromFile || !image) throw new DriverError('unsupported', 'This backend cannot make volumes of images.');
-      return { provided: await fromFile(call(t), volumeSpec(row), image), bootable: true };
+      if (!image) throw new DriverError('absent', `Image ${from.imageId} could not be found.`);
+      return { provided: await volumeOfImage(call(t), driver, volumeSpec(row), image, bench(t)), bootable: true };
     }
     case 'snapshot': {
       const { snapshot, volume } = await snapshotWithVolume(t, from.snapshotId);
