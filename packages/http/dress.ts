@@ -3,7 +3,9 @@ import type { z } from 'zod';
 
 /** How one service words and shapes its errors. Everything else about an error is the same everywhere. */
 export interface Dress {
-  body(fault: Fault): unknown;
+  body(fault: Fault, requestId: string): unknown;
+  /** An unknown path is answered like any other error, not by the router in front. */
+  readonly unroutedAsOthers?: boolean;
   /** For a service that answers errors in other media types too, by the Accept header: undefined means JSON. */
   page?(fault: Fault, accept: string): { readonly type: string; readonly text: string } | undefined;
   /** The 403 of a refused policy rule. */
@@ -72,18 +74,24 @@ export const keystoneDress: Dress = {
   notRouted: 'The resource could not be found.',
 };
 
+function refusedByNeutron({ field, reason }: ReturnType<typeof explain>): string {
+  const unknown = /^Additional properties are not allowed \((.*) w(?:as|ere) unexpected\)$/.exec(reason)?.[1];
+  return unknown === undefined ? `Invalid input for ${field ?? 'body'}. Reason: ${reason}.` : `Unrecognized attribute(s) '${unknown.replaceAll("'", '')}'`;
+}
+
 /** neutron: `{"NeutronError": {"type", "message", "detail"}}`. */
 export const neutronDress: Dress = {
   body: fault => (fault.status === 401 ? middleware401(fault) : { NeutronError: { type: fault.kind ?? `HTTP${phrase(fault.status).replaceAll(' ', '')}`, message: fault.message, detail: '' } }),
   forbidden: rule => `(rule:${rule}) is disallowed by policy`,
-  invalid: (error, input, where) => (where === 'query' ? invalidInput(error, input, where) : `Invalid input for ${explain(error, input).field ?? 'body'}. Reason: ${explain(error, input).reason}.`),
+  invalid: (error, input, where) => (where === 'query' ? invalidInput(error, input, where) : refusedByNeutron(explain(error, input))),
   malformedJson: 'Malformed request body',
   notRouted: 'The resource could not be found.',
 };
 
 /** placement: `{"errors": [{"status", "title", "detail", "request_id"}]}`. */
 export const placementDress: Dress = {
-  body: fault => (fault.status === 401 ? middleware401(fault) : { errors: [{ status: fault.status, title: phrase(fault.status), detail: `${fault.message}\n\n   `, ...(fault.kind === undefined ? {} : { code: fault.kind }), ...fault.extra }] }),
+  body: (fault, requestId) => (fault.status === 401 ? middleware401(fault) : { errors: [{ status: fault.status, request_id: requestId, title: phrase(fault.status), detail: `${fault.message}\n\n   `, ...(fault.kind === undefined ? {} : { code: fault.kind }), ...fault.extra }] }),
+  unroutedAsOthers: true,
   forbidden: rule => `Access was denied to this resource.\n\n ${rule}`,
   invalid: (error, input) => `JSON does not validate: ${explain(error, input).reason}`,
   malformedJson: 'Malformed JSON',

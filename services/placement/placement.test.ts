@@ -95,6 +95,12 @@ describe('placement', () => {
     expect(answer.body).toEqual({ errors: [expect.objectContaining({ status, title: expect.any(String), detail: expect.any(String) })] });
   });
 
+  test('an unknown path is answered in placement\'s own form', async () => {
+    for (const path of ['/bogus', '/resource_providers/x/y/z', '//evil.example']) {
+      const { status, body, headers } = await get(path);
+      expect([path, status, body]).toEqual([path, 404, { errors: [{ status: 404, request_id: headers['x-openstack-request-id'], title: 'Not Found', detail: 'The resource could not be found.\n\n   ' }] }]);
+    }
+  });
   test('a view is not written to, and is for administrators; a project sees its own usage', async () => {
     for (const [method, path] of [['POST', '/resource_providers'], ['PUT', `/allocations/${ids.server}`], ['DELETE', `/allocations/${ids.server}`], ['PUT', '/traits/CUSTOM_X'], ['DELETE', `/resource_providers/${ids.one}`]] as const) {
       expect((await as(app, 'admin', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, path).toBe(409);

@@ -8,13 +8,14 @@ const packages = '/usr/lib/python3/dist-packages';
 type Section = Readonly<Record<string, string | number | boolean>>;
 const ini = (sections: Readonly<Record<string, Section>>): string => Object.entries(sections).map(([name, of]) => `[${name}]\n${Object.entries(of).map(([k, v]) => `${k} = ${v}\n`).join('')}`).join('');
 
-export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string }
+export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; readonly networkExtensions: readonly string[] }
 
 /** What tempest must know of the cloud: images, flavors, the public network. */
 export async function factsOf(cloud: TestCloud, adminPassword: string): Promise<Facts> {
   const ids = async (...args: string[]) => (await cloud.admin(...args, '-f', 'value', '-c', 'ID')).split('\n').filter(line => line !== '');
   return {
     authUrl: `http://127.0.0.1:${cloud.ports.identity}/v3`, adminPassword, images: await ids('image', 'list'), flavors: await ids('flavor', 'list', '--all'), publicNetwork: (await ids('network', 'list', '--external'))[0] ?? '',
+    networkExtensions: (await cloud.admin('extension', 'list', '--network', '-f', 'value', '-c', 'Alias')).split('\n').filter(line => line !== ''),
   };
 }
 
@@ -35,7 +36,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: false, console_output: true, vnc_console: false, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: false, config_drive: true, attach_encrypted_volume: false, personality: true },
     validation: { run_validation: false },
     network: { public_network_id: facts.publicNetwork, project_network_cidr: '10.100.0.0/16' },
-    'network-feature-enabled': { api_extensions: 'all', ipv6: false, floating_ips: facts.publicNetwork !== '' },
+    'network-feature-enabled': { api_extensions: facts.networkExtensions.join(','), ipv6: false, floating_ips: facts.publicNetwork !== '' },
     image: { build_interval: 1 },
     'image-feature-enabled': { import_image: true },
     volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet' },

@@ -3,7 +3,7 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Networks } from '../networks/networks.ts';
 import { Ports } from '../ports/ports.ts';
-import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
 import { applyRouter } from '../wiring/enqueue.ts';
 import { CreateFloatingIp, FloatingIps, UpdateFloatingIp, type FloatingIpRow } from './floating_ips.ts';
@@ -20,7 +20,7 @@ export function floatingIpRoutes(rt: Runtime): Operation[] {
     operation({ id: 'floatingips.list', summary: 'List floating IPs', method: 'GET', path: '/floatingips', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, FloatingIps, rt.settings.http.maxLimit) }),
     operation({
       id: 'floatingips.show', summary: 'Show a floating IP', method: 'GET', path: '/floatingips/:id', policy: { anyone: 'hidden floating IPs are not found' }, query: AnyQuery,
-      handler: async ctx => ({ floatingip: pick(FloatingIps.view(await find(rt.db, ctx as Context, FloatingIps, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+      handler: async ctx => ({ floatingip: pick(shownTo(ctx, FloatingIps, await find(rt.db, ctx as Context, FloatingIps, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
     }),
     operation({
       id: 'floatingips.create', summary: 'Allocate a floating IP', method: 'POST', path: '/floatingips', policy: 'create_floatingip', permit: 'object', body: CreateFloatingIp, status: 201,
@@ -33,7 +33,7 @@ export function floatingIpRoutes(rt: Runtime): Operation[] {
           await find(trx, ctx as Context, Networks, b.floating_network_id);
           const id = await insertFloatingIp(trx, project, b);
           if (b.port_id) await point(trx, ctx as Context, await row(trx, id), b);
-          return { floatingip: FloatingIps.view(await row(trx, id)) };
+          return { floatingip: shownTo(ctx, FloatingIps, await row(trx, id)) };
         });
       },
     }),
@@ -48,7 +48,7 @@ export function floatingIpRoutes(rt: Runtime): Operation[] {
           // As upstream: an update that does not speak of the port leaves it, an empty one takes it away.
           if (b.port_id !== undefined || Object.keys(b).length === 0) await point(trx, ctx as Context, fip, b);
           else if (b.fixed_ip_address && fip.port_id) await point(trx, ctx as Context, fip, { port_id: fip.port_id, fixed_ip_address: b.fixed_ip_address });
-          return { floatingip: FloatingIps.view(await row(trx, fip.id)) };
+          return { floatingip: shownTo(ctx, FloatingIps, await row(trx, fip.id)) };
         });
       },
     }),

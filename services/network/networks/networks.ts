@@ -17,6 +17,7 @@ export const Networks: Collection<NetworkRow> = {
     status: { sql: `'ACTIVE'`, kind: 'text' }, tags: { sql: 't.tags', kind: 'tags' }, 'provider:network_type': { sql: `'local'`, kind: 'text' },
   },
   visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('t.shared', true).orWhere('t.external', true)),
+  guarded: ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'],
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id, shared: row.shared, 'router:external': row.external, 'networks:shared': row.shared }),
   view: row => ({
     id: row.id, name: row.name, tenant_id: row.project_id, admin_state_up: row.admin_state_up, mtu: row.mtu, status: 'ACTIVE', subnets: row.subnets, shared: row.shared, project_id: row.project_id,
@@ -31,7 +32,7 @@ const settable = {
   port_security_enabled: flag.optional(), dns_domain: z.string().max(255).optional(),
 };
 const network = z.strictObject({
-  ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.string()).optional(), 'provider:network_type': z.string().optional(), 'provider:physical_network': z.string().nullable().optional(), 'provider:segmentation_id': z.unknown().optional(), vlan_transparent: flag.nullable().optional(),
+  ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.literal('nova')).optional(), 'provider:network_type': z.string().optional(), 'provider:physical_network': z.string().nullable().optional(), 'provider:segmentation_id': z.null().optional(), vlan_transparent: z.preprocess(v => v ?? false, flag.refine(v => !v, 'is not supported')).optional(),
 });
 export type NetworkCreate = z.output<typeof network>;
 export const CreateNetworks = shape('NetworkCreate', z.union([z.strictObject({ network }), z.strictObject({ networks: z.array(network).min(1) })]));

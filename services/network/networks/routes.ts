@@ -3,7 +3,7 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { applyNetwork } from '../wiring/enqueue.ts';
 import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate, type NetworkRow } from './networks.ts';
@@ -24,7 +24,7 @@ export function networkRoutes(rt: Runtime): Operation[] {
     operation({ id: 'networks.list', summary: 'List networks', method: 'GET', path: '/networks', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Networks, rt.settings.http.maxLimit) }),
     operation({
       id: 'networks.show', summary: 'Show a network', method: 'GET', path: '/networks/:id', policy: { anyone: 'hidden networks are not found' }, query: AnyQuery,
-      handler: async ctx => ({ network: pick(Networks.view(await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+      handler: async ctx => ({ network: pick(shownTo(ctx, Networks, await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
     }),
     operation({
       id: 'networks.create', summary: 'Create networks', method: 'POST', path: '/networks', policy: 'create_network', permit: 'object', body: CreateNetworks, status: 201,
@@ -36,7 +36,7 @@ export function networkRoutes(rt: Runtime): Operation[] {
           for (const b of bodies) ids.push(await insert(trx, ctx as Context, b));
           return await Networks.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as NetworkRow[];
         }).catch((error: unknown) => { throw duplicateOf(error) === 'networks_default' ? new Conflict('A default external network already exists.', { kind: 'DefaultExternalNetworkExists' }) : error; });
-        return bulk ? { networks: rows.map(Networks.view) } : { network: Networks.view(rows[0] as NetworkRow) };
+        return bulk ? { networks: rows.map(row => shownTo(ctx, Networks, row)) } : { network: shownTo(ctx, Networks, rows[0] as NetworkRow) };
       },
     }),
     operation({
@@ -47,7 +47,7 @@ export function networkRoutes(rt: Runtime): Operation[] {
         return transaction(rt.db, async trx => {
           await trx('networks').where({ id: row.id }).update({ ...networkColumns(ctx.body.network), ...touched(trx) });
           await applyNetwork(rt.tasks, trx, row.id);
-          return { network: Networks.view(await Networks.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as NetworkRow) };
+          return { network: shownTo(ctx, Networks, await Networks.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as NetworkRow) };
         });
       },
     }),
@@ -59,6 +59,9 @@ export function networkRoutes(rt: Runtime): Operation[] {
         const inUse = () => new Conflict(`Unable to complete operation on network ${row.id}. There are one or more ports still in use on the network.`, { kind: 'NetworkInUse' });
         await transaction(rt.db, async trx => {
           await applyNetwork(rt.tasks, trx, row.id);
+          // Floating IPs that nobody uses go with their network, as upstream.
+          const idle: { floating_port_id: string }[] = await trx('floating_ips').where({ floating_network_id: row.id, port_id: null }).delete().returning('floating_port_id');
+          await trx('ports').whereIn('id', idle.map(f => f.floating_port_id)).delete();
           // The network's own DHCP port goes with it; any other holds it.
           await trx('ports').where({ network_id: row.id, device_owner: 'network:dhcp' }).delete();
           await trx('networks').where({ id: row.id }).delete();

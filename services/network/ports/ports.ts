@@ -1,8 +1,9 @@
+import { spellable } from '@cumulet/drivers/network';
 import { seconds, shape } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { bool, commonColumns, id, text, type Collection } from '../rest/collection.ts';
-import { flag, ipv4, mac, name, named, owned, tag, uuid } from '../rest/shapes.ts';
+import { flag, integer, ipv4, mac, name, named, owned, tag, uuid } from '../rest/shapes.ts';
 
 export interface PortRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; network_id: string; mac: string; admin_state_up: boolean; status: string; device_id: string; device_owner: string;
@@ -25,6 +26,7 @@ export const Ports: Collection<PortRow> = {
     security_groups: (q, values) => void q.whereRaw('exists (select 1 from port_security_groups g where g.port_id = t.id and g.security_group_id::text = any(?::text[]))', [[...values]]),
   },
   visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('n.project_id', ctx.caller.projectId ?? '')),
+  guarded: ['binding:host_id', 'binding:profile', 'binding:vif_type', 'binding:vif_details', 'resource_request'],
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id, 'network:project_id': row.network_project, 'network:tenant_id': row.network_project, 'networks:shared': row.network_shared, device_owner: row.device_owner }),
   view: row => ({
     id: row.id, name: row.name, network_id: row.network_id, tenant_id: row.project_id, mac_address: row.mac, admin_state_up: row.admin_state_up, status: row.status, device_id: row.device_id, device_owner: row.device_owner, fixed_ips: row.fixed_ips, project_id: row.project_id,
@@ -49,13 +51,15 @@ function fixedIpFilter(q: Knex.QueryBuilder, values: readonly string[]): void {
 }
 
 const fixedIp = z.strictObject({ subnet_id: uuid.optional(), ip_address: ipv4.optional() });
-const pair = z.strictObject({ ip_address: z.string().regex(/^[0-9.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i), mac_address: mac.optional() });
-const option = z.strictObject({ opt_name: z.string().min(1).max(64), opt_value: z.string().max(255).nullable(), ip_version: z.union([z.literal(4), z.literal(6)]).optional() });
+const pair = z.strictObject({ ip_address: z.string().regex(/^[0-9.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i), mac_address: mac.refine(m => spellable.mac(m), 'is not the address of one station').optional() });
+const option = z.strictObject({ opt_name: z.string().min(1).max(64), opt_value: z.string().max(255).nullable(), ip_version: integer.pipe(z.literal(4)).optional() })
+  // Better refused here than left out of what the DHCP server says.
+  .refine(o => o.opt_value === null || spellable.dhcpOption(o.opt_name, o.opt_value), 'is no option that the DHCP server can send');
 const settable = {
   ...named, admin_state_up: flag.optional(), fixed_ips: z.array(fixedIp).max(16).optional(), security_groups: z.array(uuid).nullable().optional(), allowed_address_pairs: z.array(pair).max(10).nullable().optional(), extra_dhcp_opts: z.array(option).nullable().optional(),
-  port_security_enabled: flag.optional(), device_id: name.nullable().optional(), device_owner: name.nullable().optional(), mac_address: mac.optional(), dns_name: z.string().max(63).optional(), dns_domain: z.string().max(255).optional(),
+  port_security_enabled: flag.optional(), device_id: name.nullable().optional(), device_owner: name.nullable().optional(), mac_address: mac.refine(m => spellable.mac(m), 'is not the address of one station').optional(), dns_name: z.string().max(63).refine(n => n === '' || spellable.hostname(n), 'is not a valid host name').optional(),
   'binding:host_id': z.string().max(255).nullable().optional(), 'binding:profile': z.record(z.string(), z.unknown()).nullable().optional(), 'binding:vnic_type': z.enum(['normal', 'macvtap', 'direct', 'baremetal', 'direct-physical', 'virtio-forwarder', 'smart-nic']).optional(),
-  qos_policy_id: z.null().optional(), propagate_uplink_status: flag.optional(), numa_affinity_policy: z.string().nullable().optional(), device_profile: z.null().optional(),
+  qos_policy_id: z.null().optional(), numa_affinity_policy: z.null().optional(), device_profile: z.null().optional(),
 };
 const port = z.strictObject({ ...settable, ...owned, network_id: uuid, tags: z.array(tag).optional() });
 export type PortCreate = z.output<typeof port>;

@@ -3,7 +3,7 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
-import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
 import { permitAttributes } from '../rest/policy.ts';
 import { allocateFor } from '../subnets/allocation.ts';
 import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
@@ -17,7 +17,7 @@ export function portRoutes(rt: Runtime): Operation[] {
     operation({ id: 'ports.list', summary: 'List ports', method: 'GET', path: '/ports', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Ports, rt.settings.http.maxLimit) }),
     operation({
       id: 'ports.show', summary: 'Show a port', method: 'GET', path: '/ports/:id', policy: { anyone: 'hidden ports are not found' }, query: AnyQuery,
-      handler: async ctx => ({ port: pick(Ports.view(await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+      handler: async ctx => ({ port: pick(shownTo(ctx, Ports, await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
     }),
     operation({
       id: 'ports.create', summary: 'Create ports', method: 'POST', path: '/ports', policy: 'create_port', permit: 'object', body: CreatePorts, status: 201,
@@ -36,7 +36,7 @@ export function portRoutes(rt: Runtime): Operation[] {
           }
           return await Ports.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as PortRow[];
         });
-        return 'ports' in ctx.body ? { ports: rows.map(Ports.view) } : { port: Ports.view(rows[0] as PortRow) };
+        return 'ports' in ctx.body ? { ports: rows.map(row => shownTo(ctx, Ports, row)) } : { port: shownTo(ctx, Ports, rows[0] as PortRow) };
       },
     }),
     operation({
@@ -67,7 +67,7 @@ export function portRoutes(rt: Runtime): Operation[] {
           else if (b.security_groups) await setGroups(trx, row.id, b.security_groups, row.project_id);
           await applyNetwork(rt.tasks, trx, row.network_id);
           await applySecurity(rt.tasks, trx, [...row.groups, ...(b.security_groups ?? [])], [row.id]);
-          return { port: Ports.view(await Ports.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as PortRow) };
+          return { port: shownTo(ctx, Ports, await Ports.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as PortRow) };
         });
       },
     }),

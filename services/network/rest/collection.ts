@@ -22,6 +22,8 @@ export interface Collection<R extends { id: string }> {
   /** Restricts to what the caller may see; admins see all. */
   visible(query: Knex.QueryBuilder, ctx: Context): void;
   view(row: R): Record<string, unknown>;
+  /** Members of the view that have rules of their own (`get_port:binding:host_id`): left out for whom they refuse. */
+  readonly guarded?: readonly string[];
   /** What the rules of policy may look at. */
   target(row: R): Record<string, unknown>;
 }
@@ -63,7 +65,7 @@ export async function list<R extends { id: string }>(trx: Trx, ctx: Context<unkn
   if (reverse) page.reverse();
   const fields = new Set(many(q['fields']));
   const links = limit === undefined ? [] : pageLinks(ctx, page, { next: reverse ? marker !== undefined : more, previous: reverse ? more : marker !== undefined });
-  return { [of.plural]: page.map(row => pick(of.view(row), fields)), ...(links.length > 0 ? { [`${of.plural}_links`]: links } : {}) };
+  return { [of.plural]: page.map(row => pick(shownTo(ctx as Context, of, row), fields)), ...(links.length > 0 ? { [`${of.plural}_links`]: links } : {}) };
 }
 
 const reserved = new Set(['fields', 'sort_key', 'sort_dir', 'limit', 'marker', 'page_reverse']);
@@ -115,6 +117,12 @@ function pageLinks(ctx: Context<unknown, Query>, page: readonly { id: string }[]
   return [...(has.next && page.length > 0 ? [{ rel: 'next', href: href(page.at(-1)?.id, false) }] : []), ...(has.previous && page.length > 0 ? [{ rel: 'previous', href: href(page[0]?.id, true) }] : [])];
 }
 
+/** A resource as the caller may see it. */
+export function shownTo<R extends { id: string }>(ctx: Pick<Context, 'allows'>, of: Collection<R>, row: R): Record<string, unknown> {
+  const view = of.view(row);
+  for (const attribute of of.guarded ?? []) if (!ctx.allows(`get_${of.name}:${attribute}`, of.target(row))) delete view[attribute];
+  return view;
+}
 export function pick(view: Record<string, unknown>, fields: ReadonlySet<string>): Record<string, unknown> {
   return fields.size === 0 ? view : Object.fromEntries(Object.entries(view).filter(([key]) => fields.has(key)));
 }

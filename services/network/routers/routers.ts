@@ -12,6 +12,7 @@ export const Routers: Collection<RouterRow> = {
   select: trx => trx('routers as t').select('t.*', trx.raw(`coalesce((select jsonb_agg(jsonb_build_object('subnet_id', a.subnet_id, 'ip_address', host(a.ip)) order by a.position) from ip_allocations a where a.port_id = t.gateway_port_id), '[]') as gateway_ips`)),
   columns: { ...commonColumns, admin_state_up: bool('t.admin_state_up'), status: text(`'ACTIVE'`), tags: { sql: 't.tags', kind: 'tags' }, ha: bool('false'), distributed: bool('false') },
   visible: (q, ctx) => void q.where('t.project_id', ctx.caller.projectId ?? ''),
+  guarded: ['distributed', 'ha'],
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id }),
   view: row => ({
     id: row.id, name: row.name, tenant_id: row.project_id, admin_state_up: row.admin_state_up, status: 'ACTIVE',
@@ -22,7 +23,7 @@ export const Routers: Collection<RouterRow> = {
 };
 const gateway = z.union([z.strictObject({ network_id: uuid, enable_snat: flag.optional(), external_fixed_ips: z.array(z.strictObject({ subnet_id: uuid.optional(), ip_address: ipv4.optional() })).optional(), qos_policy_id: z.null().optional() }), z.strictObject({})]).nullable();
 export type Gateway = z.output<typeof gateway>;
-const settable = { ...named, admin_state_up: flag.optional(), external_gateway_info: gateway.optional(), routes: z.array(z.strictObject({ destination: cidr4, nexthop: ipv4 })).max(30).optional(), distributed: flag.optional(), ha: flag.optional() };
+const settable = { ...named, admin_state_up: flag.optional(), external_gateway_info: gateway.optional(), routes: z.array(z.strictObject({ destination: cidr4, nexthop: ipv4 })).max(30).nullable().optional(), distributed: flag.optional(), ha: flag.optional() };
 export const CreateRouter = shape('RouterCreate', z.strictObject({ router: z.strictObject({ ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.string()).optional(), flavor_id: z.null().optional() }) }));
 export const UpdateRouter = shape('RouterUpdate', z.strictObject({ router: z.strictObject(settable) }));
 export const InterfaceBody = shape('RouterInterface', z.strictObject({ subnet_id: uuid.optional(), port_id: uuid.optional() }));

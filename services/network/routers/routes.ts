@@ -4,7 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { Subnets } from '../subnets/subnets.ts';
 import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
@@ -14,13 +14,13 @@ import { addInterface, insertRouter, removeInterface, setGateway, type Plugged }
 const guarded = ['distributed', 'ha', 'external_gateway_info'];
 
 export function routerRoutes(rt: Runtime): Operation[] {
-  const shown = async (trx: Parameters<Parameters<typeof transaction>[1]>[0], id: string) => ({ router: Routers.view(await Routers.select(trx).whereRaw('t.id = ?', [id]).first() as unknown as RouterRow) });
+  const shown = async (trx: Parameters<Parameters<typeof transaction>[1]>[0], ctx: Pick<Context, 'allows'>, id: string) => ({ router: shownTo(ctx, Routers, await Routers.select(trx).whereRaw('t.id = ?', [id]).first() as unknown as RouterRow) });
   const plugged = (router: RouterRow, p: Plugged) => ({ id: router.id, tenant_id: router.project_id, project_id: router.project_id, port_id: p.portId, network_id: p.networkId, subnet_id: p.subnetId, subnet_ids: [p.subnetId] });
   return [
     operation({ id: 'routers.list', summary: 'List routers', method: 'GET', path: '/routers', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Routers, rt.settings.http.maxLimit) }),
     operation({
       id: 'routers.show', summary: 'Show a router', method: 'GET', path: '/routers/:id', policy: { anyone: 'hidden routers are not found' }, query: AnyQuery,
-      handler: async ctx => ({ router: pick(Routers.view(await find(rt.db, ctx as Context, Routers, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+      handler: async ctx => ({ router: pick(shownTo(ctx, Routers, await find(rt.db, ctx as Context, Routers, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
     }),
     operation({
       id: 'routers.create', summary: 'Create a router', method: 'POST', path: '/routers', policy: 'create_router', permit: 'object', body: CreateRouter, status: 201,
@@ -37,7 +37,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
             await setGateway(trx, { id, gateway_port_id: null, external_network_id: null, host }, b.external_gateway_info);
           }
           await applyRouter(rt.tasks, trx, id, host);
-          return shown(trx, id);
+          return shown(trx, ctx, id);
         });
       },
     }),
@@ -52,10 +52,10 @@ export function routerRoutes(rt: Runtime): Operation[] {
             if (b.external_gateway_info && 'network_id' in b.external_gateway_info) await find(trx, ctx as Context, Networks, b.external_gateway_info.network_id);
             await setGateway(trx, row, b.external_gateway_info);
           }
-          const columns = { name: b.name, description: b.description, admin_state_up: b.admin_state_up, routes: b.routes === undefined ? undefined : JSON.stringify(b.routes) };
+          const columns = { name: b.name, description: b.description, admin_state_up: b.admin_state_up, routes: b.routes === undefined ? undefined : JSON.stringify(b.routes ?? []) };
           await trx('routers').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) });
           await applyRouter(rt.tasks, trx, row.id, row.host);
-          return shown(trx, row.id);
+          return shown(trx, ctx, row.id);
         });
       },
     }),

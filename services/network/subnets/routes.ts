@@ -3,7 +3,7 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
 import { applyNetwork } from '../wiring/enqueue.ts';
 import { keepDhcpPort } from './allocation.ts';
 import { checkedPools, createSubnet } from './service.ts';
@@ -14,7 +14,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
     operation({ id: 'subnets.list', summary: 'List subnets', method: 'GET', path: '/subnets', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Subnets, rt.settings.http.maxLimit) }),
     operation({
       id: 'subnets.show', summary: 'Show a subnet', method: 'GET', path: '/subnets/:id', policy: { anyone: 'hidden subnets are not found' }, query: AnyQuery,
-      handler: async ctx => ({ subnet: pick(Subnets.view(await find(rt.db, ctx as Context, Subnets, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+      handler: async ctx => ({ subnet: pick(shownTo(ctx, Subnets, await find(rt.db, ctx as Context, Subnets, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
     }),
     operation({
       id: 'subnets.create', summary: 'Create subnets', method: 'POST', path: '/subnets', policy: 'create_subnet', permit: 'object', body: CreateSubnets, status: 201,
@@ -29,7 +29,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
           }
           return await Subnets.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as SubnetRow[];
         });
-        return 'subnets' in ctx.body ? { subnets: rows.map(Subnets.view) } : { subnet: Subnets.view(rows[0] as SubnetRow) };
+        return 'subnets' in ctx.body ? { subnets: rows.map(row => shownTo(ctx, Subnets, row)) } : { subnet: shownTo(ctx, Subnets, rows[0] as SubnetRow) };
       },
     }),
     operation({
@@ -53,7 +53,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
           });
           await keepDhcpPort(trx, row.network_id);
           await applyNetwork(rt.tasks, trx, row.network_id);
-          return { subnet: Subnets.view(await Subnets.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as SubnetRow) };
+          return { subnet: shownTo(ctx, Subnets, await Subnets.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as SubnetRow) };
         });
       },
     }),

@@ -13,7 +13,8 @@ export const Subnets: Collection<SubnetRow> = {
   name: 'subnet', plural: 'subnets', fault: 'Subnet',
   select: trx => trx('subnets as t').join('networks as n', 'n.id', 't.network_id').select('t.*', trx.raw('host(t.gateway_ip) as gateway'), 'n.project_id as network_project', 'n.shared as network_shared', 'n.external as network_external'),
   columns: { ...commonColumns, network_id: id('t.network_id'), ip_version: int('t.ip_version'), cidr: text('t.cidr::text'), gateway_ip: address('t.gateway_ip'), enable_dhcp: bool('t.enable_dhcp'), shared: bool('n.shared'), 'router:external': bool('n.external'), tags: { sql: 't.tags', kind: 'tags' } },
-  visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('n.project_id', ctx.caller.projectId ?? '').orWhere('n.shared', true).orWhere('n.external', true)),
+  visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('n.project_id', ctx.caller.projectId ?? '').orWhere('n.shared', true)),
+  guarded: ['segment_id'],
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id, 'network:project_id': row.network_project, 'network:tenant_id': row.network_project, 'networks:shared': row.network_shared, shared: row.network_shared }),
   view: row => ({
     id: row.id, name: row.name, tenant_id: row.project_id, network_id: row.network_id, ip_version: row.ip_version, subnetpool_id: null, enable_dhcp: row.enable_dhcp, ipv6_ra_mode: null, ipv6_address_mode: null, gateway_ip: row.gateway, cidr: row.cidr,
@@ -25,7 +26,7 @@ export const Subnets: Collection<SubnetRow> = {
 const pool = z.strictObject({ start: ipv4, end: ipv4 });
 const route = z.strictObject({ destination: cidr4, nexthop: ipv4 });
 const settable = {
-  ...named, enable_dhcp: flag.optional(), gateway_ip: ipv4.nullable().optional(), allocation_pools: z.array(pool).optional(), dns_nameservers: z.array(ipv4).max(5).nullable().optional(), host_routes: z.array(route).max(20).nullable().optional(),
+  ...named, enable_dhcp: flag.optional(), gateway_ip: ipv4.nullable().optional(), allocation_pools: z.array(pool).max(50).optional(), dns_nameservers: z.array(ipv4).max(5).nullable().optional(), host_routes: z.array(route).max(20).nullable().optional(),
   service_types: z.array(z.string().max(255)).optional(), dns_publish_fixed_ip: flag.optional(),
 };
 const subnet = z.strictObject({

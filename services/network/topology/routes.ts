@@ -1,7 +1,7 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict } from '@cumulet/wire';
+import { BadRequest, Conflict, NotFound } from '@cumulet/wire';
 import { autoTopology } from './topology.ts';
 
 export function topologyRoutes(rt: Runtime): Operation[] {
@@ -25,7 +25,8 @@ export function topologyRoutes(rt: Runtime): Operation[] {
       },
     }),
     operation({ id: 'topology.delete', summary: 'Remove the project\'s own network', method: 'DELETE', path: '/auto-allocated-topology/:project_id', policy: 'delete_auto_allocated_topology', permit: 'object', status: 204, handler: ctx => { project(ctx as Context); throw new Conflict('Delete the router, subnet and network one by one.', { kind: 'AutoAllocationFailure' }); } }),
-    operation({ id: 'agents.list', summary: 'Agents (there are none: workers do their work)', method: 'GET', path: '/agents', policy: 'get_agent', handler: () => ({ agents: [] }) }),
+    operation({ id: 'agents.list', summary: 'Agents (there are none: workers do their work)', method: 'GET', path: '/agents', policy: { anyone: 'there are none, and a list is filtered, not refused' }, handler: () => ({ agents: [] }) }),
+    operation({ id: 'agents.show', summary: 'An agent (there are none)', method: 'GET', path: '/agents/:id', policy: 'get_agent', handler: ctx => { throw new NotFound(`Agent ${ctx.params['id']} could not be found.`, { kind: 'AgentNotFound' }); } }),
     operation({
       id: 'availability_zones.list', summary: 'Availability zones of networks and routers', method: 'GET', path: '/availability_zones', policy: { anyone: 'the same for everybody' },
       handler: () => ({ availability_zones: ['network', 'router'].map(resource => ({ name: 'nova', resource, state: 'available' })) }),

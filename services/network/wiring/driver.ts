@@ -6,9 +6,9 @@ import { join } from 'node:path';
 
 /** The driver that the settings name; `auto` is linuxbridge where this machine may, else the fake, with a line that says why. */
 export async function openNetworkDriver(rt: Runtime): Promise<NetworkDriver> {
-  const { driver: wanted, prefix } = rt.settings.network;
+  const { driver: wanted, prefix, forward, forwardDeny, hostAccess } = rt.settings.network;
   if (wanted === 'fake') return fakeNetwork({ prefix });
-  const real = linuxBridge(createRunner({ log: rt.log }), { prefix, stateDir: join(rt.settings.home, 'network'), runDir: join(rt.settings.home, 'run'), hostAccess: rt.settings.network.hostAccess });
+  const real = linuxBridge(createRunner({ log: rt.log }), { prefix, stateDir: join(rt.settings.home, 'network'), runDir: join(rt.settings.home, 'run'), hostAccess, forward, ...(forwardDeny === undefined ? {} : { forwardDeny }) });
   try { await real.check(plainCall()); return real; } catch (error) {
     if (wanted === 'linuxbridge' || !(error instanceof DriverError)) throw error;
     rt.log.warn(`networks are simulated on this host: ${error.message}`);

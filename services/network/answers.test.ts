@@ -1,0 +1,100 @@
+import type { FastifyInstance } from 'fastify';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { as, callers, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
+import { bootstrap, makeApp } from './index.ts';
+
+let t: TestRuntime;
+let app: FastifyInstance;
+let network: string;
+const demo = (...args: Parameters<ReturnType<typeof as>>) => as(app, 'demo')(...args);
+const admin = (...args: Parameters<ReturnType<typeof as>>) => as(app, 'admin')(...args);
+beforeAll(async () => {
+  t = await testRuntime();
+  await bootstrap(t.rt, { projects: { admin: callers.admin.projectId as string, demo: callers.demo.projectId as string } });
+  app = await makeApp(t.rt);
+  network = (await demo('POST', '/v2.0/networks', { network: { name: 'mine' } })).body.network.id;
+  await demo('POST', '/v2.0/subnets', { subnet: { network_id: network, ip_version: 4, cidr: '10.20.0.0/24' } });
+});
+afterAll(async () => { await app.close(); await t.close(); });
+const message = (answer: { status: number; body: { NeutronError?: { message: string } } }) => [answer.status, answer.body.NeutronError?.message];
+
+test('who is no administrator does not read on which host a port is, nor how networks are built', async () => {
+  const port = (await demo('POST', '/v2.0/ports', { port: { network_id: network, name: 'p' } })).body.port;
+  const hidden = ['binding:host_id', 'binding:profile', 'binding:vif_type', 'binding:vif_details', 'resource_request'];
+  for (const body of [port, (await demo('GET', `/v2.0/ports/${port.id}`)).body.port, (await demo('GET', '/v2.0/ports?name=p')).body.ports[0], (await demo('PUT', `/v2.0/ports/${port.id}`, { port: { description: 'd' } })).body.port]) {
+    expect(Object.keys(body).filter(k => hidden.includes(k))).toEqual([]);
+    expect(body).toHaveProperty(['binding:vnic_type'], 'normal');
+  }
+  expect(Object.keys((await admin('GET', `/v2.0/ports/${port.id}`)).body.port)).toEqual(expect.arrayContaining(hidden));
+  expect((await demo('GET', `/v2.0/ports/${port.id}?fields=binding:host_id&fields=id`)).body.port).toEqual({ id: port.id });
+  expect((await demo('GET', `/v2.0/networks/${network}`)).body.network).not.toHaveProperty(['provider:network_type']);
+  expect((await admin('GET', `/v2.0/networks/${network}`)).body.network).toHaveProperty(['provider:network_type'], 'local');
+  const router = (await demo('POST', '/v2.0/routers', { router: { name: 'r' } })).body.router;
+  expect([router['ha'], router['distributed']]).toEqual([undefined, undefined]);
+  expect((await admin('GET', `/v2.0/routers/${router.id}`)).body.router).toMatchObject({ ha: false, distributed: false });
+});
+test('subnets of an external network are its owner\'s', async () => {
+  const external = (await demo('GET', '/v2.0/networks?router:external=true')).body.networks[0];
+  expect(external).toMatchObject({ 'router:external': true });
+  expect((await demo('GET', `/v2.0/subnets?network_id=${external.id}`)).body.subnets).toEqual([]);
+  expect((await admin('GET', `/v2.0/subnets?network_id=${external.id}`)).body.subnets).toHaveLength(1);
+});
+test('what cannot be done is refused, not left out', async () => {
+  const port = (more: object) => demo('POST', '/v2.0/ports', { port: { network_id: network, ...more } });
+  expect(message(await port({ dns_domain: 'example.org.' }))).toEqual([400, "Unrecognized attribute(s) 'dns_domain'"]);
+  expect(message(await port({ bogus: 1, more: 2 }))[1]).toMatch(/^Unrecognized attribute\(s\) /);
+  expect((await port({ dns_name: 'has blanks' })).status).toBe(400);
+  expect((await port({ dns_name: 'fine' })).body.port).toMatchObject({ dns_name: 'fine', dns_assignment: [{ hostname: 'fine' }] });
+  expect((await port({ extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'a\nb' }] })).status).toBe(400);
+  expect((await port({ extra_dhcp_opts: [{ opt_name: 'mtu', opt_value: '1400', ip_version: 6 }] })).status).toBe(400);
+  expect((await port({ extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'pxelinux.0' }] })).body.port.extra_dhcp_opts).toEqual([{ opt_name: 'bootfile-name', opt_value: 'pxelinux.0', ip_version: 4 }]);
+  expect((await port({ mac_address: '01:00:5e:00:00:01' })).status).toBe(400);
+  expect((await port({ mac_address: 'fa:16:3e:00:00:01' })).body.port.mac_address).toBe('fa:16:3e:00:00:01');
+  expect(message(await port({ mac_address: 'fa:16:3e:00:00:01' }))).toEqual([409, `Unable to complete operation for network ${network}. The mac address fa:16:3e:00:00:01 is in use.`]);
+  for (const path of ['rbac-policies', 'subnetpools', 'address-scopes', 'trunks']) {
+    expect([path, (await demo('GET', `/v2.0/${path}`)).status]).toEqual([path, 200]);
+    expect(message(await demo('POST', `/v2.0/${path}`, {}))).toEqual([400, `Invalid input for operation: ${path} are not available in this cloud.`]);
+  }
+  expect(message(await demo('POST', '/v2.0/subnets', { subnet: { network_id: network, ip_version: 6, cidr: 'fd00::/64' } }))).toEqual([400, 'Invalid input for operation: IPv6 subnets are not available in this cloud.']);
+});
+test('routes of a router are taken away by null', async () => {
+  const { id } = (await demo('POST', '/v2.0/routers', { router: {} })).body.router;
+  expect((await demo('PUT', `/v2.0/routers/${id}`, { router: { routes: [{ destination: '10.9.0.0/24', nexthop: '10.20.0.5' }] } })).body.router.routes).toHaveLength(1);
+  expect((await demo('PUT', `/v2.0/routers/${id}`, { router: { routes: null } })).body.router.routes).toEqual([]);
+});
+test('an external network goes with its unused floating IPs, and not with used ones', async () => {
+  const { id } = (await admin('POST', '/v2.0/networks', { network: { 'router:external': true } })).body.network;
+  await admin('POST', '/v2.0/subnets', { subnet: { network_id: id, ip_version: 4, cidr: '198.51.100.0/24', enable_dhcp: false } });
+  expect((await admin('POST', '/v2.0/floatingips', { floatingip: { floating_network_id: id } })).status).toBe(201);
+  expect((await admin('DELETE', `/v2.0/networks/${id}`)).status).toBe(204);
+});
+test('there are no agents, which everybody may hear', async () => {
+  expect((await demo('GET', '/v2.0/agents')).body).toEqual({ agents: [] });
+  expect(message(await admin('GET', '/v2.0/agents/x'))).toEqual([404, 'Agent x could not be found.']);
+});
+test('pages and filters of every list', async () => {
+  for (const n of ['a', 'b', 'c']) {
+    await demo('POST', '/v2.0/routers', { router: { name: `page-${n}` } });
+    await demo('POST', '/v2.0/networks', { network: { name: `page-${n}` } });
+  }
+  for (const plural of ['networks', 'subnets', 'ports', 'routers', 'floatingips', 'security-groups', 'security-group-rules']) {
+    const key = plural.replaceAll('-', '_');
+    const all = (await demo('GET', `/v2.0/${plural}?sort_key=id&sort_dir=asc`)).body[key] as { id: string }[];
+    const walked: string[] = [];
+    let url: string | undefined = `/v2.0/${plural}?limit=2&sort_key=id&sort_dir=asc`;
+    for (let i = 0; url !== undefined && i < 50; i++) {
+      const { body }: { body: Record<string, unknown> } = await demo('GET', url);
+      walked.push(...(body[key] as { id: string }[]).map(x => x.id));
+      const next = (body[`${key}_links`] as { rel: string; href: string }[] | undefined)?.find(l => l.rel === 'next');
+      url = next && new URL(next.href).pathname + new URL(next.href).search;
+    }
+    expect([plural, walked]).toEqual([plural, all.map(x => x.id)]);
+    const [first] = all;
+    if (first) expect((await demo('GET', `/v2.0/${plural}?id=${first.id}&fields=id`)).body[key]).toEqual([{ id: first.id }]);
+    expect([plural, (await demo('GET', `/v2.0/${plural}?bogus=1`)).status]).toEqual([plural, 400]);
+    expect([plural, (await demo('GET', `/v2.0/${plural}?limit=x`)).status]).toEqual([plural, 400]);
+    expect([plural, (await demo('GET', `/v2.0/${plural}?marker=x`)).status]).toEqual([plural, 400]);
+    expect([plural, (await demo('GET', `/v2.0/${plural}?sort_key=bogus`)).status]).toEqual([plural, 400]);
+    if (plural !== 'security-group-rules') expect([plural, (await demo('GET', `/v2.0/${plural}?tags=x&name=y`)).body[key]]).toEqual([plural, []]);
+  }
+});
