@@ -6,7 +6,7 @@ import { removeBackup } from './remove.ts';
 import { runRestore } from './restore.ts';
 import { scanStore } from './scan.ts';
 import type { ObjectStore } from './store.ts';
-import { openThreads } from './threads.ts';
+import { openThreads, type Threads } from './threads.ts';
 import { checkImport, describeChain, runVerify } from './verify.ts';
 
 export interface ChunkedOptions {
@@ -21,6 +21,8 @@ export interface ChunkedOptions {
   readonly level?: number;
   /** Of objects at work, for each call; default 192 MiB, at most that. */
   readonly memoryBytes?: number;
+  /** Shared with other drivers, and closed by whoever opened them; default its own. */
+  readonly threads?: Threads;
   /** ms */
   readonly now?: () => number;
 }
@@ -32,7 +34,7 @@ const MEMORY = 208 << 20;
 /** One engine, any store: upstream's chunked layout. */
 export function chunkedDriver(store: ObjectStore, options: ChunkedOptions & { readonly name: string }): BackupDriver {
   const rules = rulesOf(options);
-  const threads = openThreads();
+  const threads = options.threads ?? openThreads();
   const engine: Engine = { ...rules, store, threads, now: options.now ?? Date.now };
   return {
     name: options.name,
@@ -49,7 +51,7 @@ export function chunkedDriver(store: ObjectStore, options: ChunkedOptions & { re
     verify: (call, chain, { depth = 'data' } = {}) => runVerify(call, engine, chain, depth),
     scan: (call, { container } = {}) => scanStore(call, store, container),
     async close() {
-      await threads.close();
+      if (!options.threads) await threads.close();
       await store.close();
     },
   };

@@ -8,3 +8,4 @@ export { fakeBackupDriver, type FakeBackupDriver } from './fake/driver.ts';
 export { nfsBackupDriver, posixBackupDriver, type NfsBackupOptions, type PosixBackupOptions } from './posix/driver.ts';
 export { decodeRecord, encodeRecord, isBase64 } from './record.ts';
 export { swiftBackupDriver, type SwiftBackupOptions } from './swift/driver.ts';
+export { openThreads, type Threads } from './threads.ts';

@@ -32,3 +32,14 @@ export const stamp = (now: Date): string => now.toISOString().replaceAll(/\D/g, 
 
 /** As Python prints a row's time: `2026-11-21 10:56:59+00:00`. */
 export const pythonTime = (at: Date): string => `${at.toISOString().slice(0, 19).replace('T', ' ')}+00:00`;
+
+/** Of directories: one for each backup. */
+export const ownContainer = (id: string): string => `${id.slice(0, 2)}/${id.slice(2, 4)}/${id}`;
+
+/** Of directories: a path below them, however it came into a row. Its parts. */
+export function checkContainer(container: string): string[] {
+  const parts = container.split('/');
+  const fine = container.length <= 255 && parts.every((part) => part !== '' && !part.startsWith('.') && !/[\0-\x1f\\]/.test(part));
+  if (!fine) throw new DriverError('invalid', 'The name of the container is not valid.', { detail: JSON.stringify(container.slice(0, 300)) });
+  return parts;
+}

@@ -6,7 +6,7 @@ import { fromErrno, guarded, remove, syncDirectory } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { fileReadable } from '../../sparse.ts';
 import type { Call } from '../../call.ts';
-import { stamp } from '../layout.ts';
+import { checkContainer, ownContainer, stamp } from '../layout.ts';
 import type { Entry, ObjectStore } from '../store.ts';
 
 export interface PosixStoreOptions {
@@ -27,16 +27,6 @@ const DEEPEST = 8;
 /** Upstream's modes: its group may share the directory with others. */
 const DIRECTORY_MODE = 0o770;
 const FILE_MODE = 0o660;
-
-export const ownContainer = (id: string): string => `${id.slice(0, 2)}/${id.slice(2, 4)}/${id}`;
-
-/** A container is a path below the directory, however it came into a row. */
-export function checkContainer(container: string): string[] {
-  const parts = container.split('/');
-  const fine = container.length <= 255 && parts.every((part) => part !== '' && !part.startsWith('.') && !/[\0-\x1f\\]/.test(part));
-  if (!fine) throw new DriverError('invalid', 'The name of the container is not valid.', { detail: JSON.stringify(container.slice(0, 300)) });
-  return parts;
-}
 
 function checkObject(name: string): string {
   if (name === '' || Buffer.byteLength(name) > 255 - UNFINISHED.length - 37 || name.startsWith('.') || /[/\0-\x1f]/.test(name)) {
@@ -139,7 +129,10 @@ export function posixStore(options: PosixStoreOptions): ObjectStore {
     get: (call, container, name) => guarded(READ, call.signal, async () => {
       await options.ready(call);
       // A link would lead out; a fifo would hang.
-      const file = await open(join(await need(container), checkObject(name)), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const path = join(await need(container), checkObject(name));
+      const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: NodeJS.ErrnoException) => {
+        throw error.code === 'ENOENT' ? new DriverError('absent', `The object ${name} is not there.`, { cause: error }) : error;
+      });
       try {
         const found = await file.stat();
         if (!found.isFile()) throw new DriverError('invalid', `The object ${name} is not a file.`);
