@@ -1,4 +1,4 @@
-import { novaDress } from '@cumulet/http';
+import { novaDress, type Operation } from '@cumulet/http';
 import { createApp, type Runtime } from '@cumulet/service';
 import type { FastifyInstance } from 'fastify';
 import { legacyActions } from './attachments/legacy.ts';
@@ -31,14 +31,15 @@ import { imageActions } from './volumes/image_actions.ts';
 import { routes as volumes } from './volumes/routes.ts';
 import { routes as zones } from './zones/routes.ts';
 
-/** Cinder v3. The list of operations is the table of contents. */
+/** Cinder v3: the table of contents. */
+export const operations = (rt: Runtime): Operation[] => [
+  ...versionDocuments(),
+  ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(rt),
+  ...types(rt), ...typeDetails(rt), ...defaultTypes(rt), ...qos(rt),
+  ...groupTypes(rt), ...groups(rt), ...groupSnapshots(rt), ...consistencyRoutes(rt),
+  ...quotas(rt), ...limits(rt), ...services(rt), ...hostRoutes(rt), ...clusters(rt), ...pools(rt), ...zones(rt), ...messages(rt), ...extensions(),
+];
 export const makeApp = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
   name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, emptyIdIsUnknownPath: true, versions, dress: novaDress,
-  operations: [
-    ...versionDocuments(),
-    ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(rt),
-    ...types(rt), ...typeDetails(rt), ...defaultTypes(rt), ...qos(rt),
-    ...groupTypes(rt), ...groups(rt), ...groupSnapshots(rt), ...consistencyRoutes(rt),
-    ...quotas(rt), ...limits(rt), ...services(rt), ...hostRoutes(rt), ...clusters(rt), ...pools(rt), ...zones(rt), ...messages(rt), ...extensions(),
-  ],
+  operations: operations(rt),
 });

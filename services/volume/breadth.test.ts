@@ -188,7 +188,7 @@ test('types, QoS, encryption, access, default types', async () => {
 });
 test('what runs, pools, zones, extensions', async () => {
   expect((await c.admin('GET', '/v3/scheduler-stats/get_pools?detail=True')).body.pools.map((p: { name: string; capabilities: object }) => [p.name, Object.keys(p.capabilities).includes('allocated_capacity_gb')])).toEqual([['testhost@one#one', true], ['testhost@two#two', true]]);
-  expect((await c.admin('GET', '/v3/os-services')).body.services.map((s: { binary: string; host: string; state: string }) => `${s.binary} ${s.host} ${s.state}`)).toEqual(['cinder-scheduler testhost up', 'cinder-volume testhost@one up', 'cinder-volume testhost@two up']);
+  expect((await c.admin('GET', '/v3/os-services')).body.services.map((s: { binary: string; host: string; state: string }) => `${s.binary} ${s.host} ${s.state}`)).toEqual(['cinder-backup testhost up', 'cinder-scheduler testhost up', 'cinder-volume testhost@one up', 'cinder-volume testhost@two up']);
   expect((await c.admin('PUT', '/v3/os-services/disable-log-reason', { host: 'testhost@one', binary: 'cinder-volume', disabled_reason: 'x' })).body).toMatchObject({ status: 'disabled', disabled_reason: 'x' });
   const id = await c.volume();
   expect(await c.show(id)).toMatchObject({ 'os-vol-host-attr:host': 'testhost@two#two' });
