@@ -42,10 +42,11 @@ export function imageStoreConformance(title: string, make: () => Promise<StoreUn
       const stop = new AbortController();
       return { call: plainCall('t', stop.signal), abort: (reason) => stop.abort(reason) };
     };
-    /** Gives `bytes` and then nothing more, for ever or until `end` is called. */
+    /** Gives `bytes` and then nothing more, for ever or until it is told otherwise. `begun`: somebody reads it. */
     const stalling = (bytes: Buffer) => {
+      const begun = Promise.withResolvers<void>();
       let sent = false;
-      return new Readable({ read() { if (!sent) this.push(bytes); sent = true; } });
+      return Object.assign(new Readable({ read() { if (!sent) this.push(bytes); sent = true; begun.resolve(); } }), { begun: begun.promise });
     };
 
     it('keeps bytes, sizes and ranges', async () => {
@@ -120,9 +121,14 @@ export function imageStoreConformance(title: string, make: () => Promise<StoreUn
       const stop = abortable();
       const reason = new Error('cancelled');
       const body = stalling(Buffer.alloc(MiB, 1));
-      setTimeout(() => stop.abort(reason), 50);
+      void body.begun.then(() => setTimeout(() => stop.abort(reason), 50));
       await expect(store.put(stop.call, id, body)).rejects.toBe(reason);
       expect(body.destroyed).toBe(true);
+      const early = abortable();
+      const unread = stalling(Buffer.alloc(MiB, 1));
+      setTimeout(() => early.abort(reason), 5);
+      await expect(store.put(early.call, id, unread)).rejects.toBe(reason);
+      expect(unread.destroyed).toBe(true);
       expect(await under.leftovers()).toEqual([]);
       await expect(store.size(stop.call, store.location(id))).rejects.toBe(reason);
     });
@@ -130,6 +136,7 @@ export function imageStoreConformance(title: string, make: () => Promise<StoreUn
     it('is not seen before it is complete', async () => {
       const body = stalling(Buffer.alloc(MiB, 1));
       const going = store.put(call, id, body);
+      await body.begun;
       await sleep(50);
       expect(await store.size(call, store.location(id))).toBeUndefined();
       await fails(store.get(call, store.location(id)), 'absent');

@@ -1,7 +1,7 @@
 import { openFetcher, type FetchRules } from '@cumulet/fetch';
-import { Transform, type Readable } from 'node:stream';
 import { DriverError, Unsupported } from '../../errors.ts';
 import type { ImageStore } from '../contract.ts';
+import { cut } from '../streams.ts';
 
 export interface HttpStoreOptions extends FetchRules {
   /** The store's id; default `http`. */
@@ -33,23 +33,4 @@ export function httpStore(options: HttpStoreOptions): ImageStore {
     size: (call, location) => plainly(fetcher.size(location, { signal: call.signal })),
     location: (imageId) => `http://invalid/${imageId}`,
   };
-}
-
-/** Leaves out `skip` bytes and ends after `length`. */
-function cut(body: Readable, skip: number, length: number | undefined): Readable {
-  let before = skip;
-  let left = length ?? Number.POSITIVE_INFINITY;
-  const part = new Transform({
-    transform(chunk: Buffer, _encoding, next) {
-      const from = Math.min(before, chunk.length);
-      before -= from;
-      const bytes = chunk.subarray(from, from + Math.min(left, chunk.length - from));
-      left -= bytes.length;
-      next(null, bytes.length > 0 ? bytes : undefined);
-      if (left === 0) { part.end(); body.destroy(); }
-    },
-  });
-  body.on('error', (error) => { if (left > 0) part.destroy(error); });
-  part.on('close', () => body.destroy());
-  return body.pipe(part);
 }
