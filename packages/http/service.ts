@@ -2,7 +2,7 @@ import underPressure from '@fastify/under-pressure';
 import type { Caller } from '@cumulet/auth';
 import { Unauthorized, type Versions } from '@cumulet/wire';
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { IncomingMessage } from 'node:http';
+import { maxHeaderSize, type IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import type { Dress } from './dress.ts';
 import { answerFault, type Answering } from './faults.ts';
@@ -68,7 +68,8 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
     requestIdHeader: false,
     genReqId: requestId,
     rewriteUrl: spec.projectInPath ? req => withoutProject(req, spec.prefixes, firsts) : undefined,
-    routerOptions: { ignoreTrailingSlash: !spec.slashCounts, maxParamLength: 512 },
+    // As long as a request line may be: openstacksdk looks for what it is given by id first, whatever that is, and wants a 404.
+    routerOptions: { ignoreTrailingSlash: !spec.slashCounts, maxParamLength: maxHeaderSize },
     forceCloseConnections: true,
     keepAliveTimeout: 75_000,
     requestTimeout: 0,           // uploads take as long as they take; JSON bodies have their own clock

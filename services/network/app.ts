@@ -1,7 +1,9 @@
 import { neutronDress } from '@cumulet/http';
 import { createApp, type Runtime } from '@cumulet/service';
 import type { FastifyInstance } from 'fastify';
+import { agentRoutes } from './agents/routes.ts';
 import { floatingIpRoutes } from './floating_ips/routes.ts';
+import { availabilityRoutes } from './networks/availability.ts';
 import { networkRoutes } from './networks/routes.ts';
 import { portRoutes } from './ports/routes.ts';
 import { quotaRoutes } from './quotas/routes.ts';
@@ -15,6 +17,6 @@ import { versionRoutes } from './versions/routes.ts';
 export const makeApp = async (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
   name: 'network', title: 'Cumulet network (Neutron v2)', prefixes: ['/v2.0'], dress: neutronDress,
   operations: [
-    ...versionRoutes(), ...networkRoutes(rt), ...subnetRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...quotaRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt),
+    ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...quotaRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
   ],
 });

@@ -80,17 +80,18 @@ export async function disksOf(c: Compute, trx: Trx, who: Who, s: CreateBody['ser
   const swap = devices.filter(d => d.source_type === 'blank' && d.destination_type === 'local' && d.guest_format === 'swap');
   if (swap.length > 1) throw invalid('More than one swap drive requested.');
   if (swap.some(d => (d.volume_size ?? 0) > flavor.swap_mb)) throw invalid('Swap drive requested is larger than instance type allows.');
-  await checkVolumes(c, trx, who, devices, o);
+  await checkVolumes(c, trx, who, devices, { ...o, described: image !== undefined });
   if (image !== undefined && !volumeBacked) fits(image, flavor);
   else if (image !== undefined && image.min_ram > flavor.memory_mb) throw tooSmall();
   return { devices, image: image ?? await imageOfRoot(c, trx, who, devices), volumeBacked };
 }
 
-async function checkVolumes(c: Compute, trx: Trx, who: Who, devices: readonly NewDevice[], o: { multiattach: boolean; count: number }): Promise<void> {
+async function checkVolumes(c: Compute, trx: Trx, who: Who, devices: readonly NewDevice[], o: { multiattach: boolean; count: number; described: boolean }): Promise<void> {
   for (const d of devices) {
     if (d.source_type === 'volume') {
       const volume = await c.n.volumes.find(trx, who, d.volume_id as string).catch((error: unknown) => { throw error instanceof Fault && error.status === 404 ? invalid(`failed to get volume ${d.volume_id}.`) : error; });
-      if (d.boot_index === 0 && !volume.bootable) throw invalid(`Volume ${volume.id} is not bootable.`);
+      // A request that names an image beside the volume says itself what is on the disk: nova asks no more then.
+      if (d.boot_index === 0 && !volume.bootable && !o.described) throw invalid(`Volume ${volume.id} is not bootable.`);
       if (volume.multiattach && !o.multiattach) throw new Conflict('Multiattach volumes are only supported starting with compute API version 2.60.');
       if (o.count > 1 && !volume.multiattach) throw new BadRequest('Cannot attach one or more volumes to multiple instances');
     }

@@ -20,6 +20,12 @@ function moment(text: string): Date {
   return at;
 }
 
+/** The same moment as Python's isoformat() has it: with the microseconds that were asked about, and none where they are zero. */
+function isoformat(at: Date, given: string | undefined): string {
+  const fraction = /\.(\d{1,6})/.exec(given ?? '')?.[1]?.padEnd(6, '0') ?? micros(at).slice(20);
+  return `${at.toISOString().slice(0, 19)}${Number(fraction) === 0 ? '' : `.${fraction}`}`;
+}
+
 export const routes = (c: Compute): Operation[] => {
   const { db } = c.rt;
   const period = (ctx: Context<unknown, { start?: string | undefined; end?: string | undefined }>) => {
@@ -27,13 +33,13 @@ export const routes = (c: Compute): Operation[] => {
     const stop = ctx.query.end === undefined ? now : moment(ctx.query.end);
     const start = ctx.query.start === undefined ? new Date(now.getTime() - 2_419_200_000) : moment(ctx.query.start);
     if (start >= stop) throw new BadRequest('Invalid start time. The start time cannot occur after the end time.');
-    return { start, stop, now };
+    return { start, stop, now, says: { start: isoformat(start, ctx.query.start), stop: isoformat(stop, ctx.query.end) } };
   };
   const lines = (start: Date, stop: Date, project?: string): Promise<Line[]> => {
     const query = db('servers').whereNotNull('launched_at').where('launched_at', '<', stop).where(q => q.whereNull('terminated_at').orWhere('terminated_at', '>', start)).select('id', 'name', 'project_id', 'launched_at', 'terminated_at', 'vcpus', 'memory_mb', 'flavor', 'vm_state', 'task_state').orderBy('id');
     return project === undefined ? query : query.where({ project_id: project }) as never;
   };
-  const sum = (tenant: string, rows: readonly Line[], p: { start: Date; stop: Date; now: Date }, detailed: boolean) => {
+  const sum = (tenant: string, rows: readonly Line[], p: { start: Date; stop: Date; now: Date; says: { start: string; stop: string } }, detailed: boolean) => {
     const each = rows.map(r => {
       const from = Math.max((r.launched_at as Date).getTime(), p.start.getTime());
       const to = Math.min(r.terminated_at?.getTime() ?? p.now.getTime(), p.stop.getTime());
@@ -49,7 +55,7 @@ export const routes = (c: Compute): Operation[] => {
     });
     const total = (of: (e: (typeof each)[number]) => number) => each.reduce((n, e) => n + of(e) * e.hours, 0);
     return {
-      tenant_id: tenant, total_local_gb_usage: total(e => e.disk), total_vcpus_usage: total(e => e.row.vcpus), total_memory_mb_usage: total(e => e.row.memory_mb), total_hours: total(() => 1), start: micros(p.start), stop: micros(p.stop), ...(detailed ? { server_usages: each.map(e => e.view) } : {}),
+      tenant_id: tenant, total_local_gb_usage: total(e => e.disk), total_vcpus_usage: total(e => e.row.vcpus), total_memory_mb_usage: total(e => e.row.memory_mb), total_hours: total(() => 1), ...p.says, ...(detailed ? { server_usages: each.map(e => e.view) } : {}),
     };
   };
   return [

@@ -24,15 +24,16 @@ export function quotaRoutes(rt: Runtime): Operation[] {
     operation({ id: 'quotas.own_project', summary: 'Whose quota the caller has', method: 'GET', path: '/quotas/project', policy: { anyone: 'tells the caller its own project' }, handler: ctx => ({ project: { project_id: ctx.caller.projectId ?? null } }) }),
     operation({ id: 'quotas.show', summary: 'Limits of a project', method: 'GET', path: '/quotas/:project_id', policy: 'get_quota', permit: 'object', handler: ctx => { ctx.permit(target(ctx as Context)); return show(ctx.params['project_id'] ?? ''); } }),
     operation({ id: 'quotas.defaults', summary: 'Default limits', method: 'GET', path: '/quotas/:project_id/default', policy: 'get_quota', permit: 'object', handler: async ctx => { ctx.permit(target(ctx as Context)); return { quota: await limitsOf(rt.db, 'network', 'class:default', quotaDefaults) }; } }),
-    operation({
-      id: 'quotas.details', summary: 'Limits and usage of a project', method: 'GET', path: '/quotas/:project_id/details.json', policy: 'get_quota', permit: 'object',
+    // openstacksdk asks for the first, neutronclient for the second.
+    ...['details', 'details.json'].map(last => operation({
+      id: `quotas.${last.replace('.', '_')}`, summary: 'Limits and usage of a project', method: 'GET', path: `/quotas/:project_id/${last}`, policy: 'get_quota', permit: 'object',
       handler: async ctx => {
         ctx.permit(target(ctx as Context));
         const { quota } = await show(ctx.params['project_id'] ?? '');
         const used = await usageOf(rt.db, 'network', ctx.params['project_id'] ?? '');
         return { quota: Object.fromEntries(Object.entries(quota).map(([k, v]) => [k, { limit: v, used: used[k] ?? 0, reserved: 0 }])) };
       },
-    }),
+    })),
     operation({
       id: 'quotas.update', summary: 'Set limits of a project', method: 'PUT', path: '/quotas/:project_id', policy: 'update_quota', permit: 'object', body: Update,
       handler: async ctx => {

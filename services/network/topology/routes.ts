@@ -1,8 +1,8 @@
-import { transaction } from '@cumulet/db';
+import { brokenReference, transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict, NotFound } from '@cumulet/wire';
-import { autoTopology } from './topology.ts';
+import { BadRequest, Conflict } from '@cumulet/wire';
+import { autoTopology, removeTopology } from './topology.ts';
 
 export function topologyRoutes(rt: Runtime): Operation[] {
   const project = (ctx: Context): string => {
@@ -24,9 +24,16 @@ export function topologyRoutes(rt: Runtime): Operation[] {
         return { auto_allocated_topology: { id: networkId, tenant_id: id, project_id: id } };
       },
     }),
-    operation({ id: 'topology.delete', summary: 'Remove the project\'s own network', method: 'DELETE', path: '/auto-allocated-topology/:project_id', policy: 'delete_auto_allocated_topology', permit: 'object', status: 204, handler: ctx => { project(ctx as Context); throw new Conflict('Delete the router, subnet and network one by one.', { kind: 'AutoAllocationFailure' }); } }),
-    operation({ id: 'agents.list', summary: 'Agents (there are none: workers do their work)', method: 'GET', path: '/agents', policy: { anyone: 'there are none, and a list is filtered, not refused' }, handler: () => ({ agents: [] }) }),
-    operation({ id: 'agents.show', summary: 'An agent (there are none)', method: 'GET', path: '/agents/:id', policy: 'get_agent', handler: ctx => { throw new NotFound(`Agent ${ctx.params['id']} could not be found.`, { kind: 'AgentNotFound' }); } }),
+    operation({
+      id: 'topology.delete', summary: 'Remove the project\'s own network', method: 'DELETE', path: '/auto-allocated-topology/:project_id', policy: 'delete_auto_allocated_topology', permit: 'object', status: 204,
+      handler: async ctx => {
+        const id = project(ctx as Context);
+        await transaction(rt.db, trx => removeTopology(rt.tasks, trx, id)).catch((error: unknown) => {
+          throw brokenReference(error) === undefined ? error : new Conflict('Unable to deprovision: something still uses the network.', { kind: 'AutoAllocationFailure' });
+        });
+        return new Reply(204);
+      },
+    }),
     operation({
       id: 'availability_zones.list', summary: 'Availability zones of networks and routers', method: 'GET', path: '/availability_zones', policy: { anyone: 'the same for everybody' },
       handler: () => ({ availability_zones: ['network', 'router'].map(resource => ({ name: 'nova', resource, state: 'available' })) }),
@@ -39,16 +46,6 @@ export function topologyRoutes(rt: Runtime): Operation[] {
       id: `none.create_${plural.replaceAll('/', '_')}`, summary: 'Not available here: refused in words', method: 'POST', path: `/${plural}`, policy: { anyone: 'refused to everybody' },
       handler: () => { throw new BadRequest(`Invalid input for operation: ${plural} are not available in this cloud.`, { kind: 'InvalidInput' }); },
     })),
-    operation({
-      id: 'ip_availability.list', summary: 'Used and total addresses of networks', method: 'GET', path: '/network-ip-availabilities', policy: 'get_network_ip_availability',
-      handler: async () => {
-        const { rows } = await rt.db.raw(`select n.id::text as network_id, n.name as network_name, n.project_id, n.project_id as tenant_id, coalesce(sum(s.total), 0)::bigint as total_ips, coalesce(sum(s.used), 0)::bigint as used_ips,
-          coalesce(jsonb_agg(jsonb_build_object('subnet_id', s.id, 'subnet_name', s.name, 'ip_version', s.ip_version, 'cidr', s.cidr, 'total_ips', s.total, 'used_ips', s.used)) filter (where s.id is not null), '[]') as subnet_ip_availability
-          from networks n left join lateral (select s.id, s.name, s.ip_version, s.cidr::text, (select sum((p ->> 'end')::inet - (p ->> 'start')::inet + 1) from jsonb_array_elements(s.allocation_pools) p) as total, (select count(*) from ip_allocations a where a.subnet_id = s.id) as used from subnets s where s.network_id = n.id) s on true
-          group by n.id order by n.name`);
-        return { network_ip_availabilities: rows };
-      },
-    }),
     operation({ id: 'default_security_group_rules.list', summary: 'Rules of new groups', method: 'GET', path: '/default-security-group-rules', policy: { anyone: 'the same for everybody' }, handler: () => new Reply(200, { default_security_group_rules: [] }) }),
   ];
 }

@@ -1,10 +1,10 @@
 import type { Trx } from '@cumulet/db';
 import type { Tasks } from '@cumulet/tasks';
 import { Conflict, newId } from '@cumulet/wire';
-import { addInterface, insertRouter, setGateway } from '../routers/service.ts';
+import { addInterface, insertRouter, removeInterface, setGateway } from '../routers/service.ts';
 import { Routers, type RouterRow } from '../routers/routers.ts';
 import { insertSubnet } from '../subnets/service.ts';
-import { applyRouter, routerHost } from '../wiring/enqueue.ts';
+import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
 
 const name = 'auto_allocated_network';
 
@@ -25,6 +25,27 @@ export async function autoTopology(tasks: Tasks, trx: Trx, projectId: string): P
   await addInterface(trx, await Routers.select(trx).whereRaw('t.id = ?', [routerId]).first() as unknown as RouterRow, { subnet_id: subnetId }, projectId);
   await applyRouter(tasks, trx, routerId, host);
   return { networkId };
+}
+
+/**
+ * The other way: router, subnet and network. None there is success, as in neutron.
+ * @throws the database's foreign key error when somebody uses the network
+ */
+export async function removeTopology(tasks: Tasks, trx: Trx, projectId: string): Promise<void> {
+  await trx.raw(`select pg_advisory_xact_lock(hashtext(?))`, [`auto topology ${projectId}`]);
+  const network: { id: string } | undefined = await trx('networks').where({ project_id: projectId, name }).first('id');
+  if (!network) return;
+  const { rows } = await trx.raw(`select p.device_id as router, a.subnet_id as subnet from ports p join ip_allocations a on a.port_id = p.id where p.network_id = ? and p.device_owner = 'network:router_interface'`, [network.id]);
+  for (const one of rows as { router: string; subnet: string }[]) {
+    const router = await Routers.select(trx).whereRaw('t.id = ?', [one.router]).first() as unknown as RouterRow;
+    await removeInterface(trx, router, { subnet_id: one.subnet });
+    await setGateway(trx, router, null);
+    await trx('routers').where({ id: router.id }).delete();
+    await applyRouter(tasks, trx, router.id, router.host);
+  }
+  await applyNetwork(tasks, trx, network.id);
+  await trx('ports').where({ network_id: network.id, device_owner: 'network:dhcp' }).delete();
+  await trx('networks').where({ id: network.id }).delete();
 }
 
 /** A /24 of 10.128.0.0/9 that no subnet of the cloud uses, so that the host may route to it. */

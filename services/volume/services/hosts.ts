@@ -17,7 +17,8 @@ export const hostRoutes = (rt: Runtime): Operation[] => {
   return [
     operation({
       id: 'hosts.list', summary: 'List hosts', method: 'GET', path: '/os-hosts', policy: 'volume_extension:hosts',
-      handler: async () => ({ hosts: (await all()).map(s => ({ host_name: s.host, service: s.binary_name, zone: s.availability_zone, 'service-status': s.up ? 'available' : 'unavailable', 'service-state': s.disabled ? 'disabled' : 'enabled', 'last-update': micros(s.seen_at) })) }),
+      // Hosts of volumes first: clients take the first one for such (openstacksdk's own tests do).
+      handler: async () => ({ hosts: (await all()).toSorted((a, b) => Number(b.binary_name === 'cinder-volume') - Number(a.binary_name === 'cinder-volume')).map(s => ({ host_name: s.host, service: s.binary_name, zone: s.availability_zone, 'service-status': s.up ? 'available' : 'unavailable', 'service-state': s.disabled ? 'disabled' : 'enabled', 'last-update': micros(s.seen_at) })) }),
     }),
     operation({
       id: 'hosts.show', summary: 'Show what a host holds', method: 'GET', path: '/os-hosts/:host', policy: 'volume_extension:hosts',
