@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { as, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
 import type { VolumeDeps } from './deps.ts';
 import { bootstrap, makeApp, openWork } from './index.ts';
+import { reportTargets } from './backups/targets.ts';
 import { reportBackends } from './work.ts';
 
 /** A volume service on fake backends that tests can look into. */
@@ -47,7 +48,7 @@ export async function testCloud(o: { backends?: readonly { name: string; totalGi
   const show = async (id: string, version = '3.71') => (await as(app, 'admin', 'volume')('GET', `/v3/volumes/${id}`, undefined, version)).body.volume;
   return {
     t, app, demo, deps: work.deps as VolumeDeps, admin: as(app, 'admin', 'volume'), other: as(app, 'other', 'volume'), drivers, target, show,
-    report: () => reportBackends(t.rt, drivers),
+    report: async () => { await reportBackends(t.rt, drivers); await reportTargets(t.rt, new Map([['backups', target]])); },
     async volume(body = {}, version) {
       const r = await demo('POST', '/v3/volumes', { volume: { size: 1, ...body } }, version);
       if (r.status !== 202) throw new Error(JSON.stringify(r.body));

@@ -14,7 +14,7 @@ afterAll(() => c.close());
 const call = plainCall('test');
 const driver = () => { const d = c.drivers.get('one'); if (!d) throw new Error('no driver'); return d; };
 /** Writes bytes into a volume as a guest would. */
-export async function write(id: string, offset: number, bytes: Buffer): Promise<void> {
+async function write(id: string, offset: number, bytes: Buffer): Promise<void> {
   const w = await driver().data.write(call, { name: `volume-${id}`, sizeGiB: 1 }, { offset });
   await new Promise<void>((done, fail) => { w.on('error', fail); w.end(bytes, () => done()); });
 }

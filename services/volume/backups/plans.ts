@@ -116,10 +116,11 @@ export const restoreBackupPlan = plan('backup.restore', z.object({ backupId: z.s
     // The backup was only read.
     await settleBackup(trx, how, t, { id: t.input.backupId, from: ['restoring'], done: 'available', failed: 'available', action: 'restoreBackup', reason: false, set: { restored: null }, setFailed: { restored: null } });
     const volume = await byId(trx, t.input.volumeId);
-    if (!volume) return;
+    if (!volume || volume.task_id !== t.taskId) return;
+    const creating = volume.status === 'creating';
     const values = row && how.state === 'done' ? restoredValues(volume, row, t.out.restore?.volumeMeta ?? []) : {};
     await settleVolume(trx, how, t, {
-      id: volume.id, from: ['restoring-backup', 'creating'], done: 'available', failed: volume.status === 'creating' ? 'error' : 'error_restoring', cancelled: 'error', action: 'restoreBackup',
+      id: volume.id, from: [creating ? 'creating' : 'restoring-backup'], done: 'available', failed: creating ? 'error' : 'error_restoring', cancelled: 'error', action: 'restoreBackup',
       set: { ...values, ...(t.input.fresh ? { ...provided(t.out.make), launched_at: new Date() } : {}) },
     });
   });

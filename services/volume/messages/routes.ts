@@ -3,7 +3,7 @@ import type { Runtime } from '@cumulet/service';
 import { isUuid, micros, NotFound, shape } from '@cumulet/wire';
 import { found } from '../asking.ts';
 import { anyQuery, links, nextLink, paged, readPage } from '../listing.ts';
-import { allowedFilters } from '../volumes/filters.ts';
+import { allowedFilters, timeFilter } from '../volumes/filters.ts';
 
 interface MessageRow { id: string; project_id: string; request_id: string | null; resource_type: string; resource_uuid: string; event_id: string; user_message: string; message_level: string; expires_at: Date; created_at: Date }
 const ListQuery = shape('MessageQuery', anyQuery);
@@ -27,7 +27,10 @@ export const routes = (rt: Runtime): Operation[] => {
         for (const [key, value] of Object.entries(allowedFilters(ctx, page.filters, ['resource_uuid', 'resource_type', 'event_id', 'request_id', 'message_level']))) {
           const like = key.endsWith('~');
           const column = (columns as Record<string, string>)[like ? key.slice(0, -1) : key];
-          if (column === undefined || (column === 'resource_uuid' && !isUuid(value))) q.whereRaw('false'); else if (like) q.whereILike(column, `%${value}%`); else q.where(column, value);
+          if (column === 'created_at' || column === 'expires_at') timeFilter(ctx, q, column, value);
+          else if (column === undefined || (['id', 'resource_uuid'].includes(column) && !isUuid(value))) q.whereRaw('false');
+          else if (like && !['id', 'resource_uuid'].includes(column)) q.whereILike(column, `%${value.replaceAll(/[\\%_]/g, c => `\\${c}`)}%`);
+          else q.where(column, value);
         }
         const rows = await paged(rt.db, q, page, 'volume_messages', of, absent) as unknown as MessageRow[];
         return { messages: rows.map(m => view(ctx, m)), ...nextLink(ctx, 'messages', page, rows) };

@@ -11,7 +11,7 @@ import { paged, readPage, type Page, type Query } from '../listing.ts';
 import { enforce } from '../quotas/limits.ts';
 import { dictionary } from '../shapes.ts';
 import { typeById } from '../types/store.ts';
-import { allowedFilters } from '../volumes/filters.ts';
+import { allowedFilters, bySize } from '../volumes/filters.ts';
 import { held } from '../volumes/service.ts';
 import { shownStatus, Volume } from '../volumes/states.ts';
 import { laneOfVolume, queueOf, type VolumeRow } from '../volumes/store.ts';
@@ -51,8 +51,9 @@ function narrow(ctx: Context, q: Knex.QueryBuilder, filters: Readonly<Record<str
     else if (name === 'volume_id' || name === 'id') { if (isUuid(value)) q.where(`volume_snapshots.${name}`, value); else q.whereRaw('false'); }
     else if (name === 'availability_zone' || name === 'host') q.whereExists(e => { void e.from('volumes as fv').whereRaw('fv.id = volume_snapshots.volume_id').where(`fv.${name}`, value); });
     else if (name === 'consumes_quota') q.where('volume_snapshots.consumes_quota', value.toLowerCase() === 'true' || value === '1');
-    else if (['name', 'display_name', 'description', 'project_id', 'user_id', 'size', 'volume_size'].includes(name)) {
-      const column = `volume_snapshots.${{ display_name: 'name', volume_size: 'size' }[name] ?? name}`;
+    else if (name === 'size' || name === 'volume_size') bySize(q, 'volume_snapshots.size', value);
+    else if (['name', 'display_name', 'description', 'project_id', 'user_id'].includes(name)) {
+      const column = `volume_snapshots.${{ display_name: 'name' }[name] ?? name}`;
       if (like) q.whereILike(column, `%${value.replaceAll(/[\\%_]/g, c => `\\${c}`)}%`); else q.where(column, value);
     } else q.whereRaw('false');
   }

@@ -60,11 +60,15 @@ function byColumn(query: Knex.QueryBuilder, name: string, value: string, like: b
   if (column === undefined) { query.whereRaw('false'); return; }
   const full = `volumes.${column}`;
   if (uuids.has(column)) { if (isUuid(value)) query.where(full, value); else query.whereRaw('false'); }
-  else if (column === 'size') { if (/^\d+$/.test(value)) query.where(full, Number(value)); else query.whereRaw('false'); }
+  else if (column === 'size') bySize(query, full, value);
   else if (like) query.whereILike(full, `%${value.replaceAll(/[\\%_]/g, c => `\\${c}`)}%`);
   else if (column === 'status') query.whereIn(full, [value, `forced:${value}`]);
   else if (column === 'host' && !value.includes('#')) query.where(q => { void q.where(full, value).orWhereLike(full, `${value}#%`).orWhereLike(full, `${value}@%`); });
   else query.where(full, value);
+}
+/** GiB; what is no such number matches nothing. */
+export function bySize(query: Knex.QueryBuilder, column: string, value: string): void {
+  if (/^\d{1,9}$/.test(value)) query.where(column, Number(value)); else query.whereRaw('false');
 }
 /** `gt:2020-01-01,lt:2021-01-01` (3.60). */
 export function timeFilter(ctx: Pick<Context, 'dialect'>, query: Knex.QueryBuilder, column: string, value: string): void {
