@@ -69,7 +69,7 @@ export async function removeInterface(trx: Trx, router: RouterRow, b: { subnet_i
 }
 
 /** For the service itself. */
-export async function insertRouter(trx: Trx, project: string, b: { name?: string | undefined; description?: string | undefined; admin_state_up?: boolean | undefined; routes?: object[] | undefined; tags?: string[] | undefined }, host: string): Promise<string> {
+export async function insertRouter(trx: Trx, project: string, b: { name?: string | undefined; description?: string | undefined; admin_state_up?: boolean | undefined; routes?: object[] | null | undefined; tags?: string[] | undefined }, host: string): Promise<string> {
   const id = newId();
   await trx('routers').insert({ id, project_id: project, name: b.name ?? '', description: b.description ?? '', admin_state_up: b.admin_state_up ?? true, routes: JSON.stringify(b.routes ?? []), tags: b.tags ?? [], host });
   return id;
