@@ -26,8 +26,6 @@ export interface BackupUnderTest {
   read(container: string, name: string): Promise<Buffer>;
   write(container: string, name: string, bytes: Buffer): Promise<void>;
   remove(container: string, name: string): Promise<void>;
-  /** Containers that hold something, or are there at all where empty ones are litter. */
-  containers(): Promise<string[]>;
   /** Containers that must be refused. */
   readonly badContainers: readonly string[];
 }
