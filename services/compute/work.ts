@@ -10,7 +10,7 @@ import { computePlans } from './plans/index.ts';
 import { hostQueue } from './servers/row.ts';
 import { chooseHypervisor } from './work/choose.ts';
 import { diskTravel, serveDisks } from './work/disks.ts';
-import { followEvents, offloadShelved, reportHost, restoreServers, syncPower, tidyImages } from './work/host.ts';
+import { confirmResizes, followEvents, offloadShelved, reclaimServers, reportHost, restoreServers, syncPower, tidyImages } from './work/host.ts';
 
 /** This host's share of compute: its hypervisor, its metadata service, and whatever servers ask of it. */
 export async function openWork(rt: Runtime): Promise<Work> {
@@ -31,6 +31,8 @@ export async function openWork(rt: Runtime): Promise<Work> {
     periodic: [
       { name: 'power states', everySeconds: 60, run: () => syncPower(deps, log) },
       { name: 'shelved servers', everySeconds: 30, run: () => offloadShelved(deps) },
+      { name: 'soft-deleted servers', everySeconds: 30, run: () => reclaimServers(deps) },
+      { name: 'undecided resizes', everySeconds: 30, run: () => confirmResizes(deps) },
       { name: 'image cache', everySeconds: 3_600, run: () => tidyImages(deps) },
     ],
     async start() {

@@ -37,7 +37,7 @@ export interface HypervisorDriver {
   readonly resize?: Resize;
   readonly agent?: Agent;
   readonly diagnostics?: (call: Call, id: string) => Promise<Diagnostics>;
-  /** Makes the guest's kernel panic, so that it dumps its memory. `busy` when it does not run. */
+  /** Makes the guest's kernel panic, so that it dumps its memory. One that has crashed is success, one that does not run otherwise `busy`. */
   readonly crashDump?: (call: Call, id: string) => Promise<void>;
   readonly travel?: Travel;
   readonly migrate?: Migrate;

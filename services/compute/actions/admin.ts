@@ -1,9 +1,11 @@
-import { transaction } from '@cumulet/db';
+import { overLimit, transaction } from '@cumulet/db';
 import { operation, Reply, type Operation } from '@cumulet/http';
-import { shape, NotFound } from '@cumulet/wire';
+import { Forbidden, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
-import { record, refuseLocked, refuseState, serverFor } from '../servers/act.ts';
+import { restorePlan } from '../plans/soft_delete.ts';
+import { defaults } from '../quotas/limits.ts';
+import { act, record, serverFor } from '../servers/act.ts';
 import { deleteServer } from '../servers/remove.ts';
 import { laneOf } from '../servers/row.ts';
 import { bare, path } from './power.ts';
@@ -25,7 +27,18 @@ export const routes = (c: Compute): Operation[] => [
   operation({ id: 'servers.force_delete', summary: 'Delete at once', method: 'POST', path, action: 'forceDelete', policy: 'os_compute_api:os-deferred-delete:force', permit: 'object', body: bare('forceDelete'), handler: async ctx => { await deleteServer(c, ctx as never, 'forceDelete'); return new Reply(202); } }),
   operation({
     id: 'servers.restore', summary: 'Bring a soft-deleted server back', method: 'POST', path, action: 'restore', policy: 'os_compute_api:os-deferred-delete:restore', permit: 'object', body: bare('restore'),
-    // Deletion is not deferred here (reclaim_instance_interval is 0, upstream's default): no server is ever in this state.
-    handler: async ctx => { const row = await serverFor(ctx as never, c.rt.db); refuseLocked(ctx, row); refuseState(row, 'restore'); throw new NotFound(); },
+    handler: async ctx => {
+      await act(c, ctx as never, {
+        action: 'restore', history: 'restore', plan: restorePlan, taskState: 'restoring',
+        prepare: async (trx, row) => {
+          // It counts again from now on.
+          await trx('servers').where({ id: row.id }).update({ vm_state: 'stopped' });
+          const over = await overLimit(trx, 'compute', row.project_id, ['cores', 'instances', 'ram'], defaults);
+          if (over) throw new Forbidden(`Quota exceeded, too many servers`);
+          return { input: { serverId: row.id } };
+        },
+      });
+      return new Reply(202);
+    },
   }),
 ];

@@ -1,9 +1,12 @@
 import { transaction } from '@cumulet/db';
 import { operation, type Context, type Operation } from '@cumulet/http';
-import { BadRequest, shape, type Change } from '@cumulet/wire';
+import { newId, shape, type Change } from '@cumulet/wire';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import * as p from '../plans/power.ts';
+import { hostQueue, laneOf } from '../servers/row.ts';
+import { sealPassword } from '../servers/secrets.ts';
+import { byOf } from '../who.ts';
 import { act, record, refuseLocked, refuseState, serverFor } from '../servers/act.ts';
 
 export const path = '/servers/:server_id/action';
@@ -63,18 +66,21 @@ export const routes = (c: Compute): Operation[] => {
       handler: async ctx => {
         await act(c, ctx as never, {
           action: 'changePassword', history: 'changePassword', plan: p.passwordPlan, taskState: 'updating_password', lockedMessage: row => `Instance ${row.id} is in an invalid state for 'changePassword'`,
-          prepare: (_, row) => ({ input: { serverId: row.id, password: ctx.body.changePassword.adminPass } }),
+          prepare: (_, row) => ({ input: { serverId: row.id, sealed: sealPassword(c.rt.sealer, row.id, ctx.body.changePassword.adminPass) } }),
         });
       },
     }),
     operation({
       id: 'servers.crash_dump', summary: 'Crash a guest so that it dumps', method: 'POST', path, action: 'trigger_crash_dump', since: '2.17', policy: 'os_compute_api:servers:trigger_crash_dump', permit: 'object', status: 202, body: bare('trigger_crash_dump'),
-      handler: async ctx => {
-        const row = await serverFor(ctx as never, c.rt.db);
+      // The server rests meanwhile, as upstream has it: what a guest makes of it is its own business.
+      handler: ctx => transaction(c.rt.db, async trx => {
+        const row = await serverFor(ctx as never, trx, { lock: true });
         refuseLocked(ctx, row);
         refuseState(row, 'trigger_crash_dump');
-        throw new BadRequest('Trigger crash dump is not supported by the hypervisor of this server.');
-      },
+        const id = newId();
+        await c.rt.tasks.enqueue(trx, p.crashPlan, { serverId: row.id }, { id, queue: row.host === null ? 'any' : hostQueue(row.host), lane: laneOf(row.id), resource: { type: 'server', id: row.id }, by: byOf(ctx) });
+        await record(trx, ctx as never, row.id, 'trigger_crash_dump', id);
+      }),
     }),
     operation({
       id: 'servers.inject_network_info', summary: 'Write the network settings again', method: 'POST', path, action: 'injectNetworkInfo', policy: 'os_compute_api:os-admin-actions:inject_network_info', permit: 'object', status: 202, body: bare('injectNetworkInfo'),

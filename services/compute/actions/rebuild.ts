@@ -1,22 +1,22 @@
-import { limitsOf, overLimit, transaction } from '@cumulet/db';
+import { limitsOf } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
-import { BadRequest, before, Conflict, Fault, Forbidden, newId, shape, within, type Change } from '@cumulet/wire';
+import { BadRequest, before, Forbidden, shape, within, type Change } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
-import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
 import { rebuildPlan } from '../plans/rebuild.ts';
 import { defaults } from '../quotas/limits.ts';
-import { act, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
+import { act } from '../servers/act.ts';
 import { findImage, fits } from '../servers/disks.ts';
+import { sealPassword } from '../servers/secrets.ts';
 import * as f from '../servers/fields.ts';
 import { newPassword } from '../servers/names.ts';
 import { viewOf } from '../servers/routes.ts';
-import { hostQueue, isVolumeBacked, type ServerRow } from '../servers/row.ts';
+import { isVolumeBacked, type ServerRow } from '../servers/row.ts';
 import { devicesOf, findFull } from '../servers/store.ts';
 import { Rebuilt } from '../servers/schemas.ts';
 import { whoOf } from '../who.ts';
-import { bare, path } from './power.ts';
+import { path } from './power.ts';
 
 const Rebuild = shape('Rebuild', z.strictObject({
   rebuild: z.strictObject({
@@ -44,7 +44,7 @@ export const routes = (c: Compute): Operation[] => {
         const password = b.adminPass ?? newPassword();
         const id = await act(c, ctx as never, {
           action: 'rebuild', history: 'rebuild', plan: rebuildPlan, taskState: 'rebuilding',
-          prepare: async (trx, row) => ({ input: { serverId: row.id, stopped: row.vm_state === 'stopped' }, reply: row.id, set: await rebuilt(c, ctx as never, trx, row, b) }),
+          prepare: async (trx, row) => ({ input: { serverId: row.id, stopped: row.vm_state === 'stopped', ...(row.config_drive ? { password: sealPassword(c.rt.sealer, row.id, password) } : {}) }, reply: row.id, set: await rebuilt(c, ctx as never, trx, row, b) }),
         }) as unknown as string;
         const row = await findFull(c.rt.db, id);
         const { 'OS-EXT-SRV-ATTR:user_data': _, ...shown } = await viewOf(c, ctx, row);

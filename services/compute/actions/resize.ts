@@ -5,14 +5,15 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
-import { confirmMovePlan, moveBackPlan, movePlan, type Resting } from '../plans/move.ts';
-import { confirmPlan, resizePlan, revertPlan } from '../plans/resize.ts';
+import { moveBackPlan, movePlan, type Resting } from '../plans/move.ts';
+import { resizePlan, revertPlan } from '../plans/resize.ts';
 import { defaults } from '../quotas/limits.ts';
 import { amountsOf, candidates, NoValidHost, take } from '../scheduler/claim.ts';
 import { destination, tell } from '../scheduler/destination.ts';
 import { passing } from '../scheduler/filters.ts';
 import { wishOf } from '../scheduler/wish.ts';
 import { refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
+import { confirmResize, type Undecided } from '../servers/confirm.ts';
 import * as f from '../servers/fields.ts';
 import { hostQueue, isVolumeBacked, type ServerRow } from '../servers/row.ts';
 import { devicesOf } from '../servers/store.ts';
@@ -20,18 +21,8 @@ import { whoOf } from '../who.ts';
 import { bare, path } from './power.ts';
 
 const Resize = shape('Resize', z.strictObject({ resize: z.strictObject({ flavorRef: z.union([z.string().min(1), z.int()]), 'OS-DCF:diskConfig': f.diskConfig.optional() }) }));
-interface Undecided { num: number; source_host: string; dest_host: string }
-
 /** Of the change that waits for a decision: on its own host, or between two. */
 const undecided = (trx: Knex.Transaction, serverId: string): PromiseLike<Undecided | undefined> => trx('server_migrations').where({ server_id: serverId, status: 'finished' }).orderBy('num', 'desc').first('num', 'source_host', 'dest_host');
-
-/** Keeps what a resize or a cold migration made. `ctx` is who decided: a user, or time. */
-export async function confirm(c: Compute, ctx: Pick<Context, 'caller' | 'requestId'>, trx: Knex.Transaction, row: ServerRow, m: Undecided): Promise<unknown> {
-  const common = { history: 'confirmResize', taskState: 'resize_confirming' };
-  const moved = row.system['moved'] as { shared?: boolean } | undefined;
-  return m.source_host === m.dest_host ? start(c, ctx, trx, row, { ...common, plan: confirmPlan, prepare: () => ({ input: { serverId: row.id, migration: m.num } }) })
-    : start(c, ctx, trx, row, { ...common, plan: confirmMovePlan, prepare: () => ({ input: { serverId: row.id, migration: m.num, shared: moved?.shared ?? false }, queue: hostQueue(m.source_host) }) });
-}
 
 export const routes = (c: Compute): Operation[] => {
   const decide = (ctx: Context, action: 'confirmResize' | 'revertResize', go: (trx: Knex.Transaction, row: ServerRow, m: Undecided) => Promise<unknown>) => transaction(c.rt.db, async trx => {
@@ -66,7 +57,7 @@ export const routes = (c: Compute): Operation[] => {
     }),
     operation({
       id: 'servers.confirm_resize', summary: 'Keep the new flavor', method: 'POST', path, action: 'confirmResize', policy: 'os_compute_api:servers:confirm_resize', permit: 'object', status: 204, body: bare('confirmResize'),
-      handler: async ctx => { await decide(ctx as never, 'confirmResize', (trx, row, m) => confirm(c, ctx as never, trx, row, m)); return new Reply(204); },
+      handler: async ctx => { await decide(ctx as never, 'confirmResize', (trx, row, m) => confirmResize(c.rt, { projectId: ctx.caller.projectId, userId: ctx.caller.userId, requestId: ctx.requestId }, trx, row, m)); return new Reply(204); },
     }),
     operation({
       id: 'servers.revert_resize', summary: 'Go back to the old flavor', method: 'POST', path, action: 'revertResize', policy: 'os_compute_api:servers:revert_resize', permit: 'object', status: 202, body: bare('revertResize'),

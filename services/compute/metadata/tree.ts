@@ -84,8 +84,8 @@ export function openstackTree(d: MetadataDocument, version: OpenstackVersion | '
   };
 }
 
-/** The files of a config drive, by path. */
-export function configDrive(d: MetadataDocument): Record<string, string | { base64: string }> {
+/** The files of a config drive, by path. It is the only place where a guest finds its first password. */
+export function configDrive(d: MetadataDocument, o: { adminPass?: string } = {}): Record<string, string | { base64: string }> {
   const files: Record<string, string | { base64: string }> = {};
   const put = (path: string, node: Node): void => {
     if (typeof node === 'string') files[path] = node;
@@ -95,7 +95,7 @@ export function configDrive(d: MetadataDocument): Record<string, string | { base
   const injected = d.row.personality.map((p, i) => ({ path: p.path, content_path: `/content/${String(i).padStart(4, '0')}` }));
   d.row.personality.forEach((p, i) => { files[`openstack/content/${String(i).padStart(4, '0')}`] = { base64: p.contents }; });
   for (const version of [...openstackVersions, 'latest'] as const) {
-    const { password, content, ...tree } = openstackTree(d, version, injected.length > 0 ? { files: injected } : {});
+    const { password, content, ...tree } = openstackTree(d, version, { ...(injected.length > 0 ? { files: injected } : {}), ...(o.adminPass === undefined ? {} : { admin_pass: o.adminPass }) });
     put(`openstack/${version}`, tree);
   }
   const ec2 = { 'ami-id': `ami-${d.row.num.toString(16).padStart(8, '0')}`, hostname: fqdn(d.row), 'instance-id': `i-${d.row.num.toString(16).padStart(8, '0')}`, 'instance-type': d.row.flavor.name, 'local-hostname': fqdn(d.row), 'public-keys': d.row.key_data === null ? {} : { '0': { 'openssh-key': d.row.key_data } } };

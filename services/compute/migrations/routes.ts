@@ -2,10 +2,11 @@ import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import { BadRequest, before, micros, NotFound, one, orNull, parseTime, shape, without, type Change } from '@cumulet/wire';
 import { z } from 'zod';
+import { askHost } from '../actions/console.ts';
 import { bare } from '../actions/power.ts';
 import type { Compute } from '../compute.ts';
 import { nextLink, pageSize } from '../paging.ts';
-import { serverFor } from '../servers/act.ts';
+import { record, refuseLocked, serverFor } from '../servers/act.ts';
 
 const text = one(z.string()).optional();
 const Query = shape('MigrationQuery', z.strictObject({ hidden: text, host: text, instance_uuid: text, source_compute: text, status: text, migration_type: text, limit: one(z.string().regex(/^[0-9]*$/)).optional(), marker: text, 'changes-since': text, 'changes-before': text, user_id: text, project_id: text }));
@@ -19,6 +20,7 @@ export const changes: Change[] = [
   { at: '2.59', shape: 'Migration', why: 'migrations have UUIDs', down: without('uuid') },
   { at: '2.59', shape: 'ServerMigration', why: 'migrations have UUIDs', down: without('uuid') },
   { at: '2.59', trait: 'migration pages', why: 'migrations are listed in pages' },
+  { at: '2.65', trait: 'abort of waiting migrations', why: 'a live migration that waits can be aborted too' },
   { at: '2.66', shape: 'MigrationQuery', why: 'changes-before', was: before([], 'changes-before') },
   { at: '2.75', shape: 'MigrationQuery', why: 'unknown query parameters are refused', was: newer => (newer as z.ZodObject).loose() },
   { at: '2.80', shape: 'Migration', why: 'whose a migration is', down: without('user_id', 'project_id') },
@@ -26,19 +28,25 @@ export const changes: Change[] = [
 ];
 interface Row { num: number; id: string; server_id: string; project_id: string; user_id: string; type: string; status: string; source_host: string | null; dest_host: string | null; old_flavor: number | null; new_flavor: number | null; task_id: string | null; created_at: Date; updated_at: Date | null }
 const common = (r: Row) => ({ id: r.num, uuid: r.id, source_compute: r.source_host, dest_compute: r.dest_host, source_node: r.source_host, dest_node: r.dest_host, dest_host: '127.0.0.1', status: r.status, created_at: micros(r.created_at), updated_at: orNull(micros)(r.updated_at), user_id: r.user_id, project_id: r.project_id });
-const live = ['queued', 'preparing', 'running', 'post-migrating', 'accepted', 'pre-migrating'];
+const underWay = ['queued', 'preparing', 'running', 'post-migrating', 'accepted', 'pre-migrating'];
 const view = (ctx: Context, r: Row) => ({
   ...common(r), old_instance_type_id: r.old_flavor, new_instance_type_id: r.new_flavor, instance_uuid: r.server_id, migration_type: r.type,
-  ...(r.type === 'live-migration' && live.includes(r.status) ? { links: [{ rel: 'self', href: `${ctx.baseUrl}/v2.1/servers/${r.server_id}/migrations/${r.num}` }, { rel: 'bookmark', href: `${ctx.baseUrl}/servers/${r.server_id}/migrations/${r.num}` }] } : {}),
+  ...(r.type === 'live-migration' && underWay.includes(r.status) ? { links: [{ rel: 'self', href: `${ctx.baseUrl}/v2.1/servers/${r.server_id}/migrations/${r.num}` }, { rel: 'bookmark', href: `${ctx.baseUrl}/servers/${r.server_id}/migrations/${r.num}` }] } : {}),
 });
-const serverView = (r: Row) => ({ ...common(r), server_uuid: r.server_id, memory_total_bytes: 0, memory_processed_bytes: 0, memory_remaining_bytes: 0, disk_total_bytes: 0, disk_processed_bytes: 0, disk_remaining_bytes: 0 });
+/** How far it is: the progress of the task that runs where the guest leaves. */
+const serverView = (r: Row & { done?: string | null; total?: string | null }) => {
+  const [total, done] = [Number(r.total ?? 0), Number(r.done ?? 0)];
+  return { ...common(r), server_uuid: r.server_id, memory_total_bytes: total, memory_processed_bytes: done, memory_remaining_bytes: Math.max(0, total - done), disk_total_bytes: 0, disk_processed_bytes: 0, disk_remaining_bytes: 0 };
+};
+const stateOf = (r: Row, what: string) => new BadRequest(`Migration ${r.id} state of instance ${r.server_id} is ${r.status}. Cannot ${what} while the migration is in this state.`);
 
 export const routes = (c: Compute): Operation[] => {
   const { db } = c.rt;
+  const live = (serverId: string) => db('server_migrations as m').where({ server_id: serverId, type: 'live-migration' }).whereIn('m.status', underWay).select('m.*', db.raw(`(select c.progress_done from tasks c where c.parent_id = m.task_id and c.parent_step = 'go') as done, (select c.progress_total from tasks c where c.parent_id = m.task_id and c.parent_step = 'go') as total`));
   const running = async (ctx: Context): Promise<Row> => {
     const row = await serverFor(ctx, db);
     const id = ctx.params['id'] ?? '';
-    const found: Row | undefined = /^\d{1,9}$/.test(id) ? await db('server_migrations').where({ server_id: row.id, num: Number(id), type: 'live-migration' }).whereIn('status', live).first() : undefined;
+    const found: Row | undefined = /^\d{1,9}$/.test(id) ? await live(row.id).where({ num: Number(id) }).first() : undefined;
     if (!found) throw new NotFound(`In-progress live migration ${id} is not found for server ${row.id}.`);
     return found;
   };
@@ -73,16 +81,36 @@ export const routes = (c: Compute): Operation[] => {
     }),
     operation({
       id: 'server_migrations.list', summary: 'Live migrations of a server', method: 'GET', path: '/servers/:server_id/migrations', since: '2.23', policy: 'os_compute_api:servers:migrations:index', permit: 'object', reply: OfServerListed,
-      handler: async ctx => { const row = await serverFor(ctx as never, db); return { migrations: (await db('server_migrations').where({ server_id: row.id, type: 'live-migration' }).whereIn('status', live) as Row[]).map(serverView) }; },
+      handler: async ctx => { const row = await serverFor(ctx as never, db); return { migrations: (await live(row.id).orderBy('m.num') as Row[]).map(serverView) }; },
     }),
     operation({ id: 'server_migrations.show', summary: 'One live migration', method: 'GET', path: '/servers/:server_id/migrations/:id', since: '2.23', policy: 'os_compute_api:servers:migrations:show', permit: 'object', reply: OfServerShown, handler: async ctx => ({ migration: serverView(await running(ctx as never)) }) }),
     operation({
       id: 'server_migrations.delete', summary: 'Abort a live migration', method: 'DELETE', path: '/servers/:server_id/migrations/:id', since: '2.24', policy: 'os_compute_api:servers:migrations:delete', permit: 'object',
-      handler: async ctx => { const m = await running(ctx as never); const { task_id: task } = m; if (task !== null) await transaction(db, trx => c.rt.tasks.cancel(trx, task)); return new Reply(202); },
+      handler: async ctx => {
+        const m = await running(ctx as never);
+        // Before 2.65 only one that runs could be aborted.
+        if (m.status !== 'running' && !(ctx.dialect.has('abort of waiting migrations') && ['queued', 'preparing'].includes(m.status))) throw stateOf(m, 'abort live migration');
+        const { task_id: task } = m;
+        await transaction(db, async trx => {
+          const row = await serverFor(ctx as never, trx, { lock: true });
+          refuseLocked(ctx, row);
+          if (task !== null) await c.rt.tasks.cancel(trx, task);
+          await record(trx, ctx as never, row.id, 'live_migration_cancel', null);
+        });
+        return new Reply(202);
+      },
     }),
     operation({
       id: 'server_migrations.force_complete', summary: 'Finish a live migration at any price', method: 'POST', path: '/servers/:server_id/migrations/:id/action', action: 'force_complete', since: '2.22', policy: 'os_compute_api:servers:migrations:force_complete', permit: 'object', body: bare('force_complete'),
-      handler: async ctx => { await running(ctx as never); return new Reply(202); },
+      handler: async ctx => {
+        const m = await running(ctx as never);
+        const row = await serverFor(ctx as never, db);
+        refuseLocked(ctx, row);
+        if (m.status !== 'running') throw stateOf(m, 'force_complete');
+        await askHost(c, ctx as never, m.source_host ?? '', row.id, { serverId: row.id, what: 'force' });
+        await record(db, ctx as never, row.id, 'live_migration_force_complete', null);
+        return new Reply(202);
+      },
     }),
   ];
 };

@@ -6,6 +6,7 @@ import { callOf, plan, type ComputeDeps } from '../deps.ts';
 import { claim, NoValidHost } from '../scheduler/claim.ts';
 import { wishOf } from '../scheduler/wish.ts';
 import { hostQueue, isVolumeBacked, laneOf, type ServerRow } from '../servers/row.ts';
+import { openPassword } from '../servers/secrets.ts';
 import { devicesOf, faultOf, portsOf, rest } from '../servers/store.ts';
 import { completeVolumes, connectAll, letGoOfVolumes, reserveVolumes } from './volumes.ts';
 import { disconnectVolumes } from './source.ts';
@@ -16,6 +17,8 @@ const asked = z.object({ zone: z.string().optional(), host: z.string().optional(
 const createInput = forServer.extend({
   networks: z.array(requestedNetwork), groups: z.array(z.string()), admin: z.boolean().default(false),
   /** What the request said of the place, and the hosts that failed to build it. */
+  /** Of servers with a config drive: sealed. */
+  password: z.string().optional(),
   asked: asked.default({}), tried: z.array(z.string()).default([]),
 });
 /** Where another host may do better; a server that no host could build is not tried on another. */
@@ -58,7 +61,7 @@ export const createPlan = plan('server.create', createInput)
   .step('plug', t => places(t))
   .step('spawn', async t => {
     await show(t, 'spawning');
-    await t.deps.hypervisor.servers.create(callOf(t), await spec(t, t.out.plug));
+    await t.deps.hypervisor.servers.create(callOf(t), await spec(t, t.out.plug, t.input.password === undefined ? {} : { adminPass: openPassword(t.deps.sealer(), t.input.serverId, t.input.password) }));
   }, { undo: t => t.deps.hypervisor.servers.destroy(callOf(t), t.input.serverId) })
   .step('devices', async t => {
     const { disks } = await t.deps.hypervisor.servers.devices(callOf(t), t.input.serverId);

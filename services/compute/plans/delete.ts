@@ -37,12 +37,13 @@ export const deletePlan = plan('server.delete', deleteInput).uncancellable()
       await rest(trx, serverId, t.taskId, { vm_state: 'error', fault: faultOf(how.error?.message ?? 'The deletion failed.', t.deps.clock(), `step ${how.error?.step ?? '?'} on host ${t.deps.host}`) });
       return;
     }
-    await trx('allocations').where({ server_id: serverId }).delete();
     await trx('console_tokens').where({ server_id: serverId }).delete();
     await trx('server_migrations').where({ server_id: serverId }).whereIn('status', ['queued', 'preparing', 'running', 'migrating', 'finished', 'post-migrating', 'pre-migrating', 'accepted']).update({ status: 'done', updated_at: trx.fn.now() });
     // An administrator still finds it by deleted=true and changes-since; it keeps nothing but its story.
     await rest(trx, serverId, t.taskId, {
       vm_state: 'deleted', deleted: true, deleted_at: trx.fn.now(), terminated_at: trx.raw('coalesce(terminated_at, now())'), power_state: 'nostate', shelved_image_id: null, group_id: null, user_data: null, key_data: null, personality: '[]', locked_by: null,
     });
+    // Last: a creation takes the project's usage first and a host's second, and so does everybody who may meet it.
+    await trx('allocations').where({ server_id: serverId }).delete();
   });
 export const deletePlans = plans(deletePlan);

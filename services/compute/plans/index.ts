@@ -11,8 +11,9 @@ import { powerPlans } from './power.ts';
 import { rebuildPlans } from './rebuild.ts';
 import { rescuePlans } from './rescue.ts';
 import { resizePlans } from './resize.ts';
+import { softDeletePlans } from './soft_delete.ts';
 import { snapshotPlans } from './snapshot.ts';
 import { sourcePlans } from './source.ts';
 import { volumePlans } from './volumes.ts';
 
-export const computePlans: readonly AnyPlan[] = [...createPlans, ...deletePlans, ...powerPlans, ...snapshotPlans, ...rescuePlans, ...rebuildPlans, ...resizePlans, ...sourcePlans, ...movePlans, ...livePlans, ...evacuatePlans, ...plugPlans, ...volumePlans, ...consolePlans, ...hostPlans];
+export const computePlans: readonly AnyPlan[] = [...createPlans, ...deletePlans, ...softDeletePlans, ...powerPlans, ...snapshotPlans, ...rescuePlans, ...rebuildPlans, ...resizePlans, ...sourcePlans, ...movePlans, ...livePlans, ...evacuatePlans, ...plugPlans, ...volumePlans, ...consolePlans, ...hostPlans];

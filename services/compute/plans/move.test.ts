@@ -1,14 +1,16 @@
-import { plainCall } from '@cumulet/drivers';
+import { transaction } from '@cumulet/db';
+import { need, plainCall } from '@cumulet/drivers';
 import { provePlan, type Try } from '@cumulet/tasks/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { as } from '../../../test/harness/service.ts';
 import type { ServerRow } from '../servers/row.ts';
-import { testCloud, type TestCloud } from '../testing/cloud.ts';
-import { reportHost, restoreServers } from '../work/host.ts';
+import { specOf } from '../servers/spec.ts';
+import { testCloud, type TestCloud, type TestHost } from '../testing/cloud.ts';
+import { restoreServers } from '../work/host.ts';
 import { evacuatePlan } from './evacuate.ts';
 import { leaveLivePlan, livePlan } from './live.ts';
 import { confirmMovePlan, moveBackPlan, movePlan } from './move.ts';
-import { standDownPlan, standStillPlan } from './source.ts';
+import { at, leftBehind, standDownPlan, standStillPlan } from './source.ts';
 
 /*
  * Between two hosts, each with its hypervisor, network and worker: whatever fails, a server is whole, on one of them, and the other has nothing of it.
@@ -138,6 +140,28 @@ describe('every move ends in success or leaves the server where it was', () => {
     };
     // The guest may have been faster than the failure or the cancel: it is on one of the two all the same.
     return ending(id, { taskId: await taskOf(id, 'server.live_migrate'), async done() { expect(await settled()).toBe('second'); }, async clean() { await settled(); } });
+  });
+  // Children, by themselves: what they do is not taken back, and doing it again finishes it.
+  proof(standStillPlan, async () => {
+    const id = await running();
+    const taskId = await transaction(c.t.rt.db, trx => c.t.rt.tasks.enqueue(trx, standStillPlan, { serverId: id, shared: true }, at('testhost', id, `still-${spare}`)));
+    const back = async () => { expect(['running', 'shutdown']).toContain((await domain('testhost', id))?.state); await accepted(admin(id, { reboot: { type: 'HARD' } })); await whole(id, 'testhost', { vm: 'active' }); };
+    return ending(id, { taskId, async done() { expect((await domain('testhost', id))?.state).toBe('shutdown'); await back(); }, clean: back });
+  });
+  proof(standDownPlan, async () => {
+    const id = await running();
+    const left = await leftBehind(c.t.rt.db, id, false, 'testhost');
+    const taskId = await transaction(c.t.rt.db, trx => c.t.rt.tasks.enqueue(trx, standDownPlan, left, at('testhost', id, 'down')));
+    return { taskId, async done() { expect(await domain('testhost', id)).toBeUndefined(); await remove(id); }, async clean() { await remove(id); } };
+  });
+  proof(leaveLivePlan, async () => {
+    const id = await running();
+    const there = c.hosts.get('second') as TestHost;
+    const row = await rowOf(id);
+    const target = await need(there.hypervisor, 'migrate').prepare(plainCall(), await specOf(there.deps, c.t.rt.db, row, {}), { sharedDisks: false });
+    const taskId = await transaction(c.t.rt.db, trx => c.t.rt.tasks.enqueue(trx, leaveLivePlan, { serverId: id, target, shared: false }, at('testhost', id, 'live')));
+    const one = async () => { expect([await domain('testhost', id), await domain('second', id)].filter(d => d?.state === 'running')).toHaveLength(1); for (const h of c.hosts.values()) await h.hypervisor.servers.destroy(plainCall(), id); await remove(id); };
+    return { taskId, done: one, clean: one };
   });
   proof(evacuatePlan, async () => {
     const id = await running();

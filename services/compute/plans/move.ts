@@ -92,7 +92,7 @@ export const confirmMovePlan = plan('server.confirm_move', forServer.extend({ mi
   .step('unplug', async t => { for (const p of (await leftBehind(t.deps.db, t.input.serverId, t.input.shared)).ports) await t.deps.networks.unplug(callOf(t), p); }, { attempts: 20 })
   .settles(async (trx, how, t) => {
     const row: ServerRow | undefined = await trx('servers').where({ id: t.input.serverId }).first();
-    if (how.state !== 'done' || !row) { await rest(trx, t.input.serverId, t.taskId, { vm_state: 'error', fault: faultOf(how.error?.message ?? 'The confirmation failed.', t.deps.clock()) }); return; }
+    if (how.state !== 'done' || !row) { await migrated(trx, t.input.migration, 'error'); await rest(trx, t.input.serverId, t.taskId, { vm_state: 'error', fault: faultOf(how.error?.message ?? 'The confirmation failed.', t.deps.clock()) }); return; }
     await migrated(trx, t.input.migration, 'confirmed');
     await trx('allocations').where({ server_id: row.id, held_for: 'migration' }).delete();
     const backed = isVolumeBacked(await devicesOf(trx, row.id));

@@ -1,10 +1,12 @@
+import { need } from '@cumulet/drivers';
 import type { PowerState } from '@cumulet/drivers/hypervisor';
 import type { AnyPlan, Plan } from '@cumulet/tasks';
 import { plans } from '@cumulet/tasks';
 import { z } from 'zod';
 import { callOf, plan, type ComputeDeps, type Step } from '../deps.ts';
 import type { VmState } from '../servers/states.ts';
-import { rest } from '../servers/store.ts';
+import { openPassword } from '../servers/secrets.ts';
+import { faultOf, rest } from '../servers/store.ts';
 import { forServer, notePower, restAsPowered, spec, type ForServer } from './steps.ts';
 
 /** Plans of one driver call: done, the server rests in a new state; failed, in what the hypervisor says of it. */
@@ -28,13 +30,18 @@ export const resumePlan = power('server.resume', running, async t => hv(t).resum
 const rebootInput = z.object({ serverId: z.string(), type: z.enum(['SOFT', 'HARD']) });
 export const rebootPlan = power('server.reboot', running, async t => hv(t).reboot(callOf(t), await spec(t), (t.input as z.output<typeof rebootInput>).type), rebootInput) as unknown as Plan<z.output<typeof rebootInput>, { domain: void }, ComputeDeps>;
 
-const passwordInput = z.object({ serverId: z.string(), password: z.string() });
+const passwordInput = z.object({ serverId: z.string(), /** As `sealPassword` made it. */ sealed: z.string() });
 export const passwordPlan = plan('server.password', passwordInput)
   .step('agent', async t => {
     const { agent } = t.deps.hypervisor;
     if (!agent) throw Object.assign(new Error('Password setting is not supported by this hypervisor.'), { kind: 'unsupported' });
-    await agent.setPassword(callOf(t), t.input.serverId, 'root', t.input.password);
+    await agent.setPassword(callOf(t), t.input.serverId, 'root', openPassword(t.deps.sealer(), t.input.serverId, t.input.sealed));
   })
-  .settles(async (trx, how, t) => { await rest(trx, t.input.serverId, t.taskId, {}); await trx('tasks').where({ id: t.taskId }).update({ input: trx.raw(`input - 'password'`) }); void how; });
+  .settles(async (trx, how, t) => { await rest(trx, t.input.serverId, t.taskId, how.state === 'failed' ? { fault: faultOf(how.error?.message ?? 'The password could not be set.', t.deps.clock()) } : {}); });
 
-export const powerPlans: readonly AnyPlan[] = plans(stopPlan, startPlan, pausePlan, unpausePlan, suspendPlan, resumePlan, rebootPlan, passwordPlan);
+/** The guest's own business from here on: it may dump, reboot or hang, and whoever follows events tells. */
+export const crashPlan = plan('server.crash_dump', forServer).uncancellable()
+  .step('domain', t => need(t.deps.hypervisor, 'crashDump')(callOf(t), t.input.serverId))
+  .settles(async (trx, how, t) => { if (how.state === 'failed') await trx('servers').where({ id: t.input.serverId }).update({ fault: JSON.stringify(faultOf(how.error?.message ?? 'The crash dump could not be triggered.', t.deps.clock())) }); });
+
+export const powerPlans: readonly AnyPlan[] = plans(stopPlan, startPlan, pausePlan, unpausePlan, suspendPlan, resumePlan, rebootPlan, passwordPlan, crashPlan);

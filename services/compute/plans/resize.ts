@@ -52,7 +52,7 @@ export const confirmPlan = plan('server.confirm_resize', forServer.extend({ migr
   .settles(async (trx, how, t) => {
     const { serverId, migration } = t.input;
     const row: ServerRow | undefined = await trx('servers').where({ id: serverId }).first();
-    if (how.state !== 'done') { await rest(trx, serverId, t.taskId, { vm_state: 'error', fault: faultOf(how.error?.message ?? 'The confirmation failed.', t.deps.clock()) }); return; }
+    if (how.state !== 'done') { await migrated(trx, migration, 'error'); await rest(trx, serverId, t.taskId, { vm_state: 'error', fault: faultOf(how.error?.message ?? 'The confirmation failed.', t.deps.clock()) }); return; }
     await migrated(trx, migration, 'confirmed');
     if (row) await settleShare(trx, serverId, row.flavor);
     await rest(trx, serverId, t.taskId, { vm_state: row?.power_state === 'shutdown' ? 'stopped' : 'active', old_flavor: null, wanted_power: row?.power_state === 'shutdown' ? 'shutdown' : 'running' });

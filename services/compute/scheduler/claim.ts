@@ -38,7 +38,7 @@ export async function claim(trx: Knex.Transaction, serverId: string, wish: Wish,
 
 /** False when it does not fit any more. */
 export async function take(trx: Knex.Transaction, serverId: string, host: string, want: Amounts, heldFor: 'server' | 'migration', forced = false): Promise<boolean> {
-  const h = await trx('compute_hosts').where({ host }).forUpdate().first('vcpus', 'memory_mb', 'disk_gb', 'cpu_ratio', 'ram_ratio', 'disk_ratio', 'reserved_memory_mb', 'used_vcpus', 'used_memory_mb', 'used_disk_gb');
+  const h = await trx('compute_hosts').where({ host }).forNoKeyUpdate().first('vcpus', 'memory_mb', 'disk_gb', 'cpu_ratio', 'ram_ratio', 'disk_ratio', 'reserved_memory_mb', 'used_vcpus', 'used_memory_mb', 'used_disk_gb');
   if (!h) return false;
   const fits = forced || (h.used_vcpus + want.vcpus <= h.vcpus * h.cpu_ratio && Number(h.used_memory_mb) + want.memory_mb <= (h.memory_mb - h.reserved_memory_mb) * h.ram_ratio && Number(h.used_disk_gb) + want.disk_gb <= h.disk_gb * h.disk_ratio);
   if (!fits) return false;

@@ -66,7 +66,7 @@ export const filters: Readonly<Record<FilterName, Passes>> = {
   NumInstancesFilter: (h, _, s) => h.servers < s.maxInstancesPerHost,
   AggregateInstanceExtraSpecsFilter: (h, w) => specs(w, 'aggregate_instance_extra_specs').every(([key, asked]) => values(h, key).some(v => meets(v, asked))),
   AggregateImagePropertiesIsolation: (h, w) => Object.entries(w.image ?? {}).every(([key, value]) => { const wanted = values(h, key); return wanted.length === 0 || wanted.includes(value); }),
-  AggregateMultiTenancyIsolation: (h, w) => { const only = h.aggregates.flatMap(a => Object.entries(a).flatMap(([k, v]) => (/^filter_tenant_id/.test(k) ? v.split(',').map(x => x.trim()) : []))); return only.length === 0 || (w.projectId !== undefined && only.includes(w.projectId)); },
+  AggregateMultiTenancyIsolation: (h, w) => { const only = h.aggregates.flatMap(a => Object.entries(a).flatMap(([k, v]) => (k.startsWith('filter_tenant_id') ? v.split(',').map(x => x.trim()) : []))); return only.length === 0 || (w.projectId !== undefined && only.includes(w.projectId)); },
   AggregateTypeAffinityFilter: (h, w) => { const only = values(h, 'instance_type'); return only.length === 0 || (w.flavorName !== undefined && only.includes(w.flavorName)); },
   AggregateIoOpsFilter: (h, _, s) => h.busy < numberOf(h, 'max_io_ops_per_host', s.maxIoOpsPerHost),
   AggregateNumInstancesFilter: (h, _, s) => h.servers < numberOf(h, 'max_instances_per_host', s.maxInstancesPerHost),

@@ -20,11 +20,12 @@ type Query = string | number | boolean | null | readonly Query[];
 /** JsonFilter's hint `query`: `["and", [">=", "$free_ram_mb", 1024], …]`. What cannot be read is false. */
 export function holds(query: unknown, facts: Readonly<Record<string, unknown>>): boolean {
   const value = (q: Query): unknown => (typeof q === 'string' && q.startsWith('$') ? q.slice(1).split('.').reduce<unknown>((o, key) => (typeof o === 'object' && o !== null ? (o as Record<string, unknown>)[key] : undefined), facts) : q);
-  const judge = (q: Query, depth: number): unknown => {
+  const depth = (q: Query): number => (Array.isArray(q) ? 1 + Math.max(0, ...(q as readonly Query[]).map(depth)) : 0);
+  const judge = (q: Query): unknown => {
     if (!Array.isArray(q)) return value(q);
-    if (depth > 20 || q.length === 0) return false;
+    if (q.length === 0) return false;
     const [op, ...raw] = q as readonly Query[];
-    const args = raw.map(a => judge(a, depth + 1));
+    const args = raw.map(a => judge(a));
     const [first, ...others] = args;
     if (args.some(a => a === undefined)) return false;
     const each = (test: (a: never, b: never) => boolean) => others.length > 0 && others.every(o => test(first as never, o as never));
@@ -43,5 +44,5 @@ export function holds(query: unknown, facts: Readonly<Record<string, unknown>>):
   };
   let parsed: Query;
   try { parsed = (typeof query === 'string' ? JSON.parse(query) : query) as Query; } catch { return false; }   // a hint is a user's text: what is no JSON matches no host
-  return judge(parsed, 0) === true;
+  return depth(parsed) <= 20 && judge(parsed) === true;
 }

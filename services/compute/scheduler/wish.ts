@@ -25,7 +25,7 @@ export async function wishOf(trx: Knex.Transaction, row: Pick<ServerRow, 'id' | 
 /** Who is in a server's group and where, for the group's policy. */
 async function groupWish(trx: Knex.Transaction, groupId: string | null, except: string): Promise<Wish['group']> {
   if (groupId === null) return undefined;
-  const group = await trx('server_groups').where({ id: groupId }).forUpdate().first('policy', 'rules') as { policy: string; rules: { max_server_per_host?: number } | null } | undefined;
+  const group = await trx('server_groups').where({ id: groupId }).forNoKeyUpdate().first('policy', 'rules') as { policy: string; rules: { max_server_per_host?: number } | null } | undefined;
   if (!group) return undefined;
   // A member that moves is at both places until that is decided.
   const { rows } = await trx.raw(`select coalesce(a.host, s.host) as host from servers s left join allocations a on a.server_id = s.id where s.group_id = ? and not s.deleted and s.id <> ? and coalesce(a.host, s.host) is not null`, [groupId, except]);

@@ -17,6 +17,7 @@ import { groupsOf, nicsOf, type AskedNic } from './nics.ts';
 import { hostQueue, laneOf, type ServerRow } from './row.ts';
 import type { CreateBody } from './schemas.ts';
 import { faultOf } from './store.ts';
+import { sealPassword } from './secrets.ts';
 import { serverLinks } from './view.ts';
 
 type Body = CreateBody['server'] & { personality?: { path: string; contents: string }[] };
@@ -178,7 +179,7 @@ async function placeOne(c: Compute, ctx: Context<CreateBody>, trx: Knex.Transact
     if (p.place.host !== undefined && !p.place.forced && !known.some(h => h.host === p.place.host)) throw new BadRequest(`Compute host ${p.place.host} could not be found.`);
     const at = await claim(trx, id, { ...await wishOf(trx, row, row.flavor), ...asked }, { scheduler, hosts: known });
     const task = newId();
-    await c.rt.tasks.enqueue(trx, createPlan, { serverId: id, networks: p.nics, groups: p.groups, admin: p.who.admin, asked, tried: [] }, { id: task, queue: hostQueue(at.host), lane: laneOf(id), resource: { type: 'server', id }, by: byOf(ctx) });
+    await c.rt.tasks.enqueue(trx, createPlan, { serverId: id, networks: p.nics, groups: p.groups, admin: p.who.admin, asked, tried: [], ...(row.config_drive ? { password: sealPassword(c.rt.sealer, id, p.password) } : {}) }, { id: task, queue: hostQueue(at.host), lane: laneOf(id), resource: { type: 'server', id }, by: byOf(ctx) });
     await trx('servers').where({ id }).update({ vm_state: 'building', task_state: 'scheduling', task_id: task, host: at.host, node: at.node, availability_zone: at.zone });
     await record(trx, ctx, id, 'create', task);
   } catch (error) {

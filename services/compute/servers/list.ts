@@ -37,6 +37,8 @@ export async function listServers(c: Compute, ctx: Context<unknown, ListQueryOut
   if (wantsDeleted === true) query.where('s.deleted', true);
   else if (!(since || before) || wantsDeleted === false) query.where('s.deleted', false);
   if (parseBool(only(q['soft_deleted']) ?? 'false') === true && admin) query.where('s.vm_state', 'soft-delete');
+  // Out of sight unless its status is asked for.
+  else if (wantsDeleted !== true && !list(q['status']).some(s => s.toUpperCase() === 'SOFT_DELETED')) query.whereNot('s.vm_state', 'soft-delete');
   const empty = status(q, query, admin) || filters(ctx, q, query);
   if (empty) return { rows: [], ports: new Map(), next: undefined };
   const sorts = sorting(q);

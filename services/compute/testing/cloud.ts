@@ -71,6 +71,7 @@ export async function testCloud(settings: Record<string, string> = {}, o: { host
   const networkId = (await rt.db('networks').where({ name: 'private' }).first('id') as { id: string }).id;
   const call = (who: Who = 'demo') => as(app, who, 'compute');
   let defaultImage: string | undefined;
+  let beaten = 0;
   const cloud: TestCloud = {
     t, app, volumes, images, networks, hypervisor, network, deps, hosts, networkId, call,
     async image(o = {}) {
@@ -88,7 +89,12 @@ export async function testCloud(settings: Record<string, string> = {}, o: { host
     },
     async show(id, who = 'admin', version) { return (await call(who)('GET', `/v2.1/servers/${id}`, undefined, version)).body.server; },
     act: (id, body, o = {}) => call(o.who ?? 'demo')('POST', `/v2.1/servers/${id}/action`, body, o.version),
-    async beat() { for (const h of hosts.values()) await reportHost(h.deps, rt.log); await volume?.facts?.(); for (const job of volume?.periodic ?? []) await job.run(); },
+    async beat() {
+      // Often enough for everybody who asks when a host was last seen.
+      if (Date.now() - beaten < 8_000) return;
+      beaten = Date.now();
+      for (const h of hosts.values()) await reportHost(h.deps, rt.log); await volume?.facts?.(); for (const job of volume?.periodic ?? []) await job.run();
+    },
     async asking(request) {
       let over = false;
       const work = (async () => { while (!over) { await t.drain(); await new Promise(r => setTimeout(r, 5)); } })();

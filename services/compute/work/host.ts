@@ -2,8 +2,11 @@ import { DriverError, plainCall, type Call } from '@cumulet/drivers';
 import type { HypervisorEvent, PowerState } from '@cumulet/drivers/hypervisor';
 import { transaction } from '@cumulet/db';
 import type { Runtime } from '@cumulet/service';
+import { newId } from '@cumulet/wire';
 import type { ComputeDeps } from '../deps.ts';
 import { offloadPlan } from '../plans/snapshot.ts';
+import { beginDelete } from '../servers/remove.ts';
+import { confirmResize } from '../servers/confirm.ts';
 import { hostQueue, laneOf, type ServerRow } from '../servers/row.ts';
 import { specOf, type Places } from '../servers/spec.ts';
 import { vmStateOfPower } from '../servers/states.ts';
@@ -99,6 +102,29 @@ export async function offloadShelved(deps: ComputeDeps): Promise<void> {
     if (!row) return;
     const task = await deps.tasks.enqueue(trx, offloadPlan, { serverId: id }, { queue: hostQueue(deps.host), lane: laneOf(id), resource: { type: 'server', id }, by: { projectId: row.project_id, userId: row.user_id } });
     await trx('servers').where({ id }).update({ task_state: 'shelving_offloading', task_id: task });
+  });
+}
+
+/** Soft-deleted servers whose time is over are deleted. */
+export async function reclaimServers(deps: ComputeDeps): Promise<void> {
+  const after = deps.settings.compute.reclaimSeconds;
+  if (after <= 0) return;
+  const due: { id: string }[] = await deps.db('servers').where({ host: deps.host, vm_state: 'soft-delete', deleted: false }).whereNull('task_id').where('hidden_since', '<', deps.db.raw(`now() - make_interval(secs => ?)`, [after])).select('id');
+  for (const { id } of due) await transaction(deps.db, async trx => {
+    const row: ServerRow | undefined = await trx('servers').where({ id, vm_state: 'soft-delete', deleted: false }).whereNull('task_id').forUpdate().first();
+    if (row) await beginDelete({ tasks: deps.tasks }, trx, row, { projectId: row.project_id, userId: row.user_id }, task => trx('server_actions').insert({ server_id: id, action: 'delete', request_id: `req-${newId()}`, project_id: row.project_id, user_id: row.user_id, task_id: task }));
+  });
+}
+
+/** Resizes and migrations that nobody decided are kept after the time that the settings give. */
+export async function confirmResizes(deps: ComputeDeps): Promise<void> {
+  const after = deps.settings.compute.resizeConfirmSeconds;
+  if (after <= 0) return;
+  const due: { num: number }[] = await deps.db('server_migrations as m').join('servers as s', 's.id', 'm.server_id').where({ 'm.status': 'finished', 's.vm_state': 'resized', 's.deleted': false, 's.host': deps.host }).whereNull('s.task_id').where('m.updated_at', '<', deps.db.raw(`now() - make_interval(secs => ?)`, [after])).select('m.num');
+  for (const { num } of due) await transaction(deps.db, async trx => {
+    const m = await trx('server_migrations').where({ num, status: 'finished' }).first('num', 'server_id', 'source_host', 'dest_host') as { num: number; server_id: string; source_host: string; dest_host: string } | undefined;
+    const row: ServerRow | undefined = m && await trx('servers').where({ id: m.server_id, vm_state: 'resized', deleted: false }).whereNull('task_id').forUpdate().first();
+    if (m && row) await confirmResize({ tasks: deps.tasks }, { projectId: row.project_id, userId: row.user_id, requestId: `req-${newId()}` }, trx, row, m);
   });
 }
 

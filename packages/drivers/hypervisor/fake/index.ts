@@ -180,6 +180,7 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
       grow: (call, _from, to) => verb('resize.grow', call, () => machines.grow(to)),
     },
     crashDump: (call, id) => verb('crashDump', call, () => {
+      if (machines.require(id).state === 'crashed') return;
       if (!machines.isActive(id)) throw new DriverError('busy', 'The server is not running.');
       machines.happens(id, 'guest-panic');
     }),

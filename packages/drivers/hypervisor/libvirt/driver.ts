@@ -61,7 +61,9 @@ export async function libvirtHypervisor(options: LibvirtOptions): Promise<Hyperv
     diagnostics: (_call, id) => readDiagnostics(context, id),
     crashDump: async (_call, id) => {
       const domain = await context.require(id);
-      if ((await context.state(domain)) !== 'running') throw new DriverError('busy', 'The server is not running.');
+      const state = await context.state(domain);
+      if (state === 'crashed') return;
+      if (state !== 'running') throw new DriverError('busy', 'The server is not running.');
       await context.domains.injectNmi(domain);
     },
     travel: createTravel(context, files),
