@@ -40,12 +40,28 @@ export const computeFilters = [
   'IsolatedHostsFilter', 'IoOpsFilter', 'NumInstancesFilter', 'AggregateInstanceExtraSpecsFilter', 'AggregateImagePropertiesIsolation', 'AggregateMultiTenancyIsolation', 'AggregateTypeAffinityFilter', 'AggregateIoOpsFilter', 'AggregateNumInstancesFilter',
 ] as const;
 
+/** How an object store is signed in to: `v1` wants `authUrl`, `user` and `key`, `v3` also a project and domains. Without `auth` the URL says which. */
+const swiftAccount = {
+  auth: z.enum(['v1', 'v3']).optional(), authUrl: z.string(), user: z.string(), key: z.string(), project: z.string().optional(), userDomain: z.string().default('Default'), projectDomain: z.string().default('Default'),
+  region: z.string().optional(), storageUrl: z.string().optional(),
+};
+
 const imageStore = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,31}$/i),
-  driver: z.enum(['file', 'http', 'fake']),
+  driver: z.enum(['file', 'rbd', 'swift', 'cinder', 'http', 'fake']),
+  /** file: the directory, relative paths are below `home` (glance: filesystem_store_datadir). */
   path: z.string().optional(),
   default: z.boolean().default(false),
   description: z.string().default(''),
+  /** rbd: glance's rbd_store_ceph_conf, _user, _pool and _chunk_size (MiB, a power of two). */
+  rbd: z.strictObject({ conf: z.string().optional(), user: z.string().optional(), pool: z.string().default('images'), chunkMiB: count.default(8) }).optional(),
+  /**
+   * swift: `reference` is the account's name in locations (default_swift_reference), `container` where images lie (swift_store_container), `segmentMiB` the size of
+   * the pieces of a large image; an upload holds two of them in memory.
+   */
+  swift: z.strictObject({ ...swiftAccount, reference: z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/i).default('ref1'), container: z.string().min(1).max(255).default('glance'), createContainer: flag.default(true), segmentMiB: count.default(16), retries: z.coerce.number().int().min(0).default(4) }).optional(),
+  /** cinder: volumes of the project that is signed in to, of `volumeType`; without an account this cloud's own volume service, as the user `service`. */
+  cinder: z.strictObject({ authUrl: z.string().optional(), user: z.string().default('service'), key: z.string().optional(), project: z.string().default('service'), userDomain: z.string().default('Default'), projectDomain: z.string().default('Default'), region: z.string().optional(), volumeType: z.string().optional() }).prefault({}),
 });
 
 const backupTarget = z.strictObject({
@@ -248,7 +264,7 @@ export const settingsSchema = z.strictObject({
     scheduleSeconds: count.default(15),
   }).prefault({}),
   image: z.strictObject({
-    stores: z.array(imageStore).min(1).default([{ id: 'file', driver: 'file', path: 'images', default: true, description: 'Local file system' }]),
+    stores: z.array(imageStore).min(1).prefault([{ id: 'file', driver: 'file', path: 'images', default: true, description: 'Local file system' }]),
     /** Bytes; 0 is unlimited (glance: image_size_cap is 1 TiB). */
     sizeCapBytes: z.coerce.number().int().min(0).default(1_099_511_627_776),
     requireFormatMatch: flag.default(true),

@@ -24,7 +24,7 @@ export interface ImageStore {
   delete(call: Call, location: string): Promise<void>;
   /** Bytes, or undefined when nothing is there. */
   size(call: Call, location: string): Promise<number | undefined>;
-  /** Where the object of this id is or would be. */
+  /** Where the object of this id is or would be: another name, for the verbs here, of what `put` answers. */
   location(imageId: string): string;
 
   /** Uploads that can go on after a broken connection. */
@@ -38,7 +38,7 @@ export interface ImageStore {
 }
 
 export interface Stored {
-  /** The location, e.g. `file:///var/lib/cumulet/images/<id>`. */
+  /** The location to keep, e.g. `file:///var/lib/cumulet/images/<id>`. A store that does not choose its names (`cinder`) gives another one than `location()`. */
   readonly url: string;
   /** Bytes. */
   readonly size: number;

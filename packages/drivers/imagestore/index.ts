@@ -1,3 +1,4 @@
+export { cinderStore, type CinderStoreOptions } from './cinder/store.ts';
 export type { ImageStore, ResumableUploads, Stored } from './contract.ts';
 export { fakeStore, type FakeStore } from './fake/store.ts';
 export { fileStore, type FileStoreOptions } from './file/store.ts';

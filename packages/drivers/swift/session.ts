@@ -23,6 +23,8 @@ export interface SwiftAccount {
   readonly serviceType?: string | undefined;
   /** The account's URL, instead of what signing in answers. */
   readonly storageUrl?: string | undefined;
+  /** What users call the other side; default `object storage`. */
+  readonly called?: string | undefined;
 }
 
 export interface SignedIn {
@@ -63,9 +65,9 @@ export function openSession(account: SwiftAccount, dispatcher: Dispatcher): Sess
 async function version1(account: SwiftAccount, dispatcher: Dispatcher): Promise<SignedIn> {
   const answer = await request(account.authUrl, { dispatcher, headers: { 'x-auth-user': account.user ?? '', 'x-auth-key': account.key ?? '' } });
   await answer.body.dump();
-  judge(answer.statusCode);
+  judge(account, answer.statusCode);
   const [storageUrl, token] = [answer.headers['x-storage-url'], answer.headers['x-auth-token']];
-  if (typeof storageUrl !== 'string' || typeof token !== 'string') throw notASwift('no X-Storage-Url or X-Auth-Token');
+  if (typeof storageUrl !== 'string' || typeof token !== 'string') throw notASwift(account, 'no X-Storage-Url or X-Auth-Token');
   return { storageUrl, token };
 }
 
@@ -81,20 +83,21 @@ async function version3(account: SwiftAccount, dispatcher: Dispatcher): Promise<
         scope: { project: { name: account.project ?? '', domain: { name: account.projectDomain ?? account.userDomain ?? 'Default' } } },
       };
   const answer = await request(`${account.authUrl.replace(/\/+$/, '')}/auth/tokens`, { method: 'POST', dispatcher, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ auth }) });
-  if (answer.statusCode !== 201) { await answer.body.dump(); judge(answer.statusCode === 200 ? 500 : answer.statusCode); }
+  if (answer.statusCode !== 201) { await answer.body.dump(); judge(account, answer.statusCode === 200 ? 500 : answer.statusCode); }
   const { token: facts } = await answer.body.json() as Catalog;
   const token = answer.headers['x-subject-token'];
   const type = account.serviceType ?? 'object-store';
   const endpoint = facts?.catalog?.find(s => s.type === type)?.endpoints.find(e => e.interface === (account.endpointType ?? 'public') && (account.region === undefined || (e.region_id ?? e.region) === account.region));
-  if (typeof token !== 'string') throw notASwift('no X-Subject-Token');
-  if (!endpoint && account.storageUrl === undefined) throw new DriverError('broken', 'The object storage is not in the catalogue.', { detail: `${type} ${account.endpointType ?? 'public'} ${account.region ?? 'any region'}` });
+  if (typeof token !== 'string') throw notASwift(account, 'no X-Subject-Token');
+  if (!endpoint && account.storageUrl === undefined) throw new DriverError('broken', `The ${noun(account)} is not in the catalogue.`, { detail: `${type} ${account.endpointType ?? 'public'} ${account.region ?? 'any region'}` });
   return { token, storageUrl: endpoint?.url ?? '' };
 }
 
-const notASwift = (detail: string) => new DriverError('broken', 'The object storage answered something that is no sign-in.', { detail });
+const noun = (account: SwiftAccount) => account.called ?? 'object storage';
+const notASwift = (account: SwiftAccount, detail: string) => new DriverError('broken', `The ${noun(account)} answered something that is no sign-in.`, { detail });
 
-function judge(status: number): void {
+function judge(account: SwiftAccount, status: number): void {
   if (status >= 200 && status < 300) return;
-  if (status === 401 || status === 403) throw new DriverError('broken', 'The object storage refuses our credentials.', { detail: `sign-in answered ${status}` });
-  throw new DriverError(status === 429 || status >= 500 ? 'transient' : 'broken', 'The object storage cannot be signed in to.', { detail: `sign-in answered ${status}` });
+  if (status === 401 || status === 403) throw new DriverError('broken', `The ${noun(account)} refuses our credentials.`, { detail: `sign-in answered ${status}` });
+  throw new DriverError(status === 429 || status >= 500 ? 'transient' : 'broken', `The ${noun(account)} cannot be signed in to.`, { detail: `sign-in answered ${status}` });
 }

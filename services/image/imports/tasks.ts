@@ -81,7 +81,7 @@ export const importPlan = imagePlan('image.import', importInput)
       const call = callOf(t);
       for (const id of t.input.stores) {
         const store = t.deps.stores.byId(id);
-        if (store && !row?.locations.some(l => l.url === store.location(t.input.imageId))) await store.delete(call, store.location(t.input.imageId));
+        if (store && !row?.locations.some(l => l.metadata['store'] === id)) await store.delete(call, store.location(t.input.imageId));
       }
     },
   })
