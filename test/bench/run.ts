@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startCloud } from '../harness/cloud.ts';
 import { runner } from '../harness/processes.ts';
+import { computeScale } from './compute.ts';
 import { ratio, table, type Results } from './table.ts';
 
 // `npm run bench`: the benchmark that was run against the peer, against a new cloud whose servers are on paper (as the peer's were).
-// BENCH_ONLY=token,server limits it; BENCH_SECS, BENCH_GIB and so on are those of the script; BENCH_OUT keeps the figures.
+// BENCH_ONLY=token,server limits it (`scale` is compute's own part, which the peer's script does not have); BENCH_SECS, BENCH_GIB and so on are those of the script; BENCH_OUT keeps the figures.
 const peer = fileURLToPath(new URL('../../../shared/peer/', import.meta.url));
 if (!existsSync(join(peer, 'bench.mjs'))) throw new Error(`no benchmark: ${peer}bench.mjs is not there`);
 const folder = mkdtempSync('/tmp/cumulet-bench-');
@@ -27,6 +28,7 @@ try {
   const { results } = JSON.parse(readFileSync(out, 'utf8')) as { results: Results };
   process.stdout.write(`${table(ratio(results, readFileSync(join(peer, 'README.md'), 'utf8')))}\n`);
   process.exitCode = exitCode ?? 1;
+  if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('scale')) process.stdout.write(`\n${await computeScale(cloud)}\n`);
 } finally {
   await cloud.end();
   rmSync(folder, { recursive: true, force: true });

@@ -6,20 +6,20 @@ import { ranked } from './weighers.ts';
 
 export { NoValidHost, type Amounts, type Candidate, type Wish };
 export const defaultZone = 'nova';
-const counting: ReadonlySet<string> = new Set(['IoOpsFilter', 'NumInstancesFilter', 'AggregateIoOpsFilter', 'AggregateNumInstancesFilter', 'JsonFilter', 'ComputeCapabilitiesFilter']);
+/** What `cpu_info` of a flavor's capabilities asks for: long lists that nobody else needs. */
+export const asksForCpu = (extraSpecs: Readonly<Record<string, string>>): boolean => Object.keys(extraSpecs).some(k => k.startsWith('capabilities:cpu_info'));
+const counted: ReadonlySet<string> = new Set(['NumInstancesFilter', 'AggregateNumInstancesFilter', 'JsonFilter']);
 
-/** Every host with what is promised there, one query. */
-export async function candidates(trx: Trx, s: SchedulerSettings): Promise<Candidate[]> {
-  const counts = s.filters.some(f => f !== 'ComputeCapabilitiesFilter' && counting.has(f)) || s.weights.numInstances !== 0;
-  const { rows } = await trx.raw(`select h.host, h.node, h.disabled, h.forced_down, extract(epoch from now() - h.seen_at)::float8 as age, h.vcpus, h.memory_mb, h.disk_gb, h.cpu_ratio, h.ram_ratio, h.disk_ratio, h.reserved_memory_mb, h.build_failures,
-      jsonb_build_object('type', h.facts -> 'type', 'version', h.facts -> 'version', 'arch', h.facts #> '{cpuInfo,arch}', 'address', h.facts -> 'address', 'storageId', h.facts -> 'storageId', 'disksUrl', h.facts -> 'disksUrl', 'live', h.facts -> 'live', 'virtType', h.facts -> 'virtType', 'cpu', h.facts -> 'cpuInfo') as facts,
-      h.used_vcpus, h.used_memory_mb::int, h.used_disk_gb::int, ${counts ? '(select count(*)::int from servers s where s.host = h.host and not s.deleted)' : '0'} as servers,
-      (select count(*)::int from servers s where s.host = h.host and s.task_state is not null and not s.deleted) as busy,
-      coalesce((select g.metadata ->> 'availability_zone' from aggregates g where h.host = any(g.hosts) and jsonb_exists(g.metadata, 'availability_zone') limit 1), '${defaultZone}') as zone,
-      coalesce((select jsonb_agg(g.metadata) from aggregates g where h.host = any(g.hosts)), '[]') as aggregates
-    from compute_hosts h where not h.deleted`);
-  // A field that a host's facts do not have is null in the answer and absent here.
-  for (const row of rows) row.facts = Object.fromEntries(Object.entries(row.facts as object).filter(([, v]) => v !== null));
+/** Every host with what is promised there, one query that reads each host once and of servers only what is under way. */
+export async function candidates(trx: Trx, s: SchedulerSettings, o: { cpu?: boolean } = {}): Promise<Candidate[]> {
+  const servers = s.filters.some(f => counted.has(f)) || s.weights.numInstances !== 0;
+  const { rows } = await trx.raw(`with busy as (select host, count(*)::int as n from servers where task_state is not null and not deleted and host is not null group by host),
+      held as (select host, count(distinct server_id)::int as n from allocations where ${servers} group by host),
+      grouped as (select m.host, jsonb_agg(g.metadata) as metadata, min(g.metadata ->> 'availability_zone') as zone from aggregates g, unnest(g.hosts) m (host) group by m.host)
+    select h.host, h.node, h.disabled, h.forced_down, extract(epoch from now() - h.seen_at)::float8 as age, h.vcpus, h.memory_mb::int, h.disk_gb::int, h.cpu_ratio, h.ram_ratio, h.disk_ratio, h.reserved_memory_mb, h.build_failures,
+      jsonb_strip_nulls(jsonb_build_object('type', h.facts -> 'type', 'version', h.facts -> 'version', 'arch', h.facts #> '{cpuInfo,arch}', 'address', h.facts -> 'address', 'storageId', h.facts -> 'storageId', 'disksUrl', h.facts -> 'disksUrl', 'live', h.facts -> 'live', 'virtType', h.facts -> 'virtType'${o.cpu ? `, 'cpu', h.facts -> 'cpuInfo'` : ''})) as facts,
+      h.used_vcpus, h.used_memory_mb::int, h.used_disk_gb::int, coalesce(held.n, 0) as servers, coalesce(busy.n, 0) as busy, coalesce(grouped.zone, '${defaultZone}') as zone, coalesce(grouped.metadata, '[]') as aggregates
+    from compute_hosts h left join busy on busy.host = h.host left join held on held.host = h.host left join grouped on grouped.host = h.host where not h.deleted`);
   return rows;
 }
 
@@ -28,7 +28,7 @@ export async function candidates(trx: Trx, s: SchedulerSettings): Promise<Candid
  * never promise more than there is; one that lost tries the next best host. `alternates` are the next best ones, for a build that fails.
  */
 export async function claim(trx: Knex.Transaction, serverId: string, wish: Wish, o: { scheduler: SchedulerSettings; heldFor?: 'server' | 'migration'; hosts?: readonly Candidate[] }): Promise<{ host: string; node: string; zone: string; alternates: string[] }> {
-  const order = ranked(passing(o.hosts ?? await candidates(trx, o.scheduler), wish, o.scheduler), wish, o.scheduler);
+  const order = ranked(passing(o.hosts ?? await candidates(trx, o.scheduler, { cpu: asksForCpu(wish.extraSpecs ?? {}) }), wish, o.scheduler), wish, o.scheduler);
   for (const [i, h] of order.entries()) {
     if (!await take(trx, serverId, h.host, wish, o.heldFor ?? 'server', wish.forced ?? false)) continue;
     return { host: h.host, node: h.node, zone: h.zone, alternates: order.slice(i + 1, i + 10).map(x => x.host) };
