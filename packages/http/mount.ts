@@ -76,8 +76,9 @@ async function answer(spec: ServiceSpec, group: readonly Operation[], req: Fasti
   const op = pickAction(living, group, body);
   req.operation = op.id;
   const ctx = new RequestContext(spec, op, req, dialect);
-  if (op.query) ctx.query = check(spec, dialect.request(op.query), plainQuery(req.query as Record<string, unknown>), 'query', op.query.name);
-  else if (spec.strictQueries !== undefined && dialect.has(spec.strictQueries)) check(spec, noQuery, req.query, 'query', 'Query');
+  const query = plainQuery(req.query as Record<string, unknown>);
+  if (op.query) ctx.query = check(spec, dialect.request(op.query), query, 'query', op.query.name);
+  else if (spec.strictQueries !== undefined && dialect.has(spec.strictQueries)) check(spec, noQuery, query, 'query', 'Query');
   if (op.body) ctx.body = check(spec, dialect.request(op.body), body ?? {}, 'body', op.body.name);
   else if (!op.upload) ctx.body = body;
   if (op.permit !== 'object') ctx.permit();

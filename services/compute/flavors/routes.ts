@@ -23,7 +23,7 @@ export const routes = (rt: Runtime): Operation[] => {
     const number = (name: string, text: string | undefined) => {
       if (text === undefined) return undefined;
       if (!/^-?\d+$/.test(text)) throw new BadRequest(`Invalid ${name} filter [${text}]`);
-      return Number(text);
+      return Math.max(-0x7fffffff, Math.min(Number(text), 0x7fffffff));
     };
     const asked = query.is_public === undefined ? true : query.is_public.toLowerCase() === 'none' ? undefined : parseBool(query.is_public);
     if (query.is_public !== undefined && query.is_public.toLowerCase() !== 'none' && asked === undefined) throw new BadRequest(`Invalid is_public filter [${query.is_public}]`);

@@ -43,7 +43,7 @@ export const routes = (c: Compute): Operation[] => {
       id: 'server_groups.list', summary: 'Server groups', method: 'GET', path: '/os-server-groups', policy: 'os_compute_api:os-server-groups:index', query: Query, reply: Listed,
       handler: async ctx => {
         const everyone = ctx.query.all_projects !== undefined && parseBool(ctx.query.all_projects || 'true') !== false && ctx.allows('os_compute_api:os-server-groups:index:all_projects', {});
-        const query = rows().orderBy('g.created_at').offset(Number(ctx.query.offset ?? 0)).limit(Math.min(Number(ctx.query.limit || c.rt.settings.http.maxLimit), c.rt.settings.http.maxLimit));
+        const query = rows().orderBy('g.created_at').offset(Math.min(Number(ctx.query.offset ?? 0), 0x7fffffff)).limit(Math.min(Number(ctx.query.limit || c.rt.settings.http.maxLimit), c.rt.settings.http.maxLimit));
         if (!everyone) query.where('g.project_id', ctx.caller.projectId ?? '');
         return { server_groups: (await query as Row[]).map(view) };
       },

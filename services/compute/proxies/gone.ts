@@ -1,5 +1,5 @@
 import { operation, type Method, type Operation } from '@cumulet/http';
-import { Gone, NotFound, NotImplemented, shape } from '@cumulet/wire';
+import { BadRequest, Gone, NotFound, NotImplemented, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 
@@ -10,8 +10,8 @@ const anyone = { anyone: 'upstream answers everyone so' };
 const removed: readonly (readonly [string, readonly Method[]])[] = [
   ['/os-agents', ['GET', 'POST']], ['/os-agents/:id', ['PUT', 'DELETE']], ['/os-cells', ['GET', 'POST']], ['/os-cells/:id', ['GET', 'PUT', 'DELETE']], ['/os-cells/:id/capacities', ['GET']], ['/os-cells/sync_instances', ['POST']],
   ['/os-certificates', ['POST']], ['/os-certificates/:id', ['GET']], ['/os-cloudpipe', ['GET', 'POST']], ['/os-cloudpipe/:id', ['PUT']], ['/os-fixed-ips/:id', ['GET']], ['/os-fixed-ips/:id/action', ['POST']],
-  ['/os-floating-ip-dns', ['GET']], ['/os-floating-ip-dns/:id', ['PUT', 'DELETE']], ['/os-floating-ips-bulk', ['GET', 'POST']], ['/os-floating-ips-bulk/:id', ['GET', 'PUT']], ['/os-fping', ['GET']], ['/os-fping/:id', ['GET']],
-  ['/os-networks', ['POST']], ['/os-networks/:id', ['DELETE']], ['/os-networks/:id/action', ['POST']], ['/os-security-group-default-rules', ['GET', 'POST']], ['/os-security-group-default-rules/:id', ['GET', 'DELETE']],
+  ['/os-floating-ip-dns', ['GET']], ['/os-floating-ip-dns/:id', ['PUT', 'DELETE']], ['/os-floating-ip-dns/:domain/entries/:id', ['GET', 'PUT', 'DELETE']], ['/os-floating-ips-bulk', ['GET', 'POST']], ['/os-floating-ips-bulk/:id', ['GET', 'PUT']], ['/os-fping', ['GET']], ['/os-fping/:id', ['GET']],
+  ['/os-networks', ['POST']], ['/os-networks/add', ['POST']], ['/os-networks/:id', ['DELETE']], ['/os-networks/:id/action', ['POST']], ['/os-security-group-default-rules', ['GET', 'POST']], ['/os-security-group-default-rules/:id', ['GET', 'DELETE']],
   ['/os-tenant-networks', ['POST']], ['/os-tenant-networks/:id', ['DELETE']], ['/os-virtual-interfaces', ['GET']], ['/servers/:server_id/consoles', ['GET', 'POST']], ['/servers/:server_id/consoles/:id', ['GET', 'DELETE']], ['/servers/:server_id/os-virtual-interfaces', ['GET']],
 ];
 
@@ -21,6 +21,11 @@ export const routes = (c: Compute): Operation[] => [
   }))),
   operation({ id: 'baremetal.list', summary: 'Bare metal nodes', method: 'GET', path: '/os-baremetal-nodes', until: '2.35', policy: 'os_compute_api:os-baremetal-nodes:list', handler: () => { throw new NotImplemented('The requested functionality is not supported.'); } }),
   operation({ id: 'baremetal.show', summary: 'A bare metal node', method: 'GET', path: '/os-baremetal-nodes/:id', until: '2.35', policy: 'os_compute_api:os-baremetal-nodes:show', handler: () => { throw new NotImplemented('The requested functionality is not supported.'); } }),
+  ...([['POST', '/os-baremetal-nodes', undefined, 'node-create'], ['DELETE', '/os-baremetal-nodes/:id', undefined, 'node-delete'], ['POST', '/os-baremetal-nodes/:id/action', 'add_interface', 'port-create'], ['POST', '/os-baremetal-nodes/:id/action', 'remove_interface', 'port-delete']] as const).map(([method, path, action, command]) => operation({
+    id: `baremetal.${action ?? method.toLowerCase()}`, summary: 'Bare metal is changed elsewhere', method, path, until: '2.35', policy: anyone, ...(action === undefined ? {} : { action }),
+    handler: () => { throw new BadRequest(`Command Not supported. Please use Ironic command ${command} to perform this action.`); },
+  })),
+  operation({ id: 'servers.reset_network', summary: 'Removed upstream', method: 'POST', path: '/servers/:server_id/action', action: 'resetNetwork', policy: anyone, handler: () => { throw new Gone('This resource is no longer available. No forwarding address is given.'); } }),
   operation({
     id: 'hosts.list', summary: 'Hosts', method: 'GET', path: '/os-hosts', until: '2.42', policy: 'os_compute_api:os-hosts:list',
     handler: async ctx => {

@@ -39,6 +39,7 @@ export async function listServers(c: Compute, ctx: Context<unknown, ListQueryOut
   if (parseBool(only(q['soft_deleted']) ?? 'false') === true && admin) query.where('s.vm_state', 'soft-delete');
   // Out of sight unless its status is asked for.
   else if (wantsDeleted !== true && !list(q['status']).some(s => s.toUpperCase() === 'SOFT_DELETED')) query.whereNot('s.vm_state', 'soft-delete');
+  await checkPatterns(c, q);
   const empty = status(q, query, admin) || filters(ctx, q, query);
   if (empty) return { rows: [], ports: new Map(), next: undefined };
   const sorts = sorting(q);
@@ -99,6 +100,14 @@ function pattern(query: Knex.QueryBuilder, column: string, text: string): void {
   else if (text.length <= 255 && !/[*+?]{2}|\(\?|\\[1-9]/.test(text)) query.whereRaw(`${column} ~* ?`, [text]);
   else query.whereRaw('false');
 }
+/** What the database cannot read as a pattern is refused as upstream's schema refuses it. */
+async function checkPatterns(c: Compute, q: ListQueryOut): Promise<void> {
+  for (const name of ['name', 'display_name', 'hostname', 'description', 'display_description', 'ip', 'ip6']) for (const text of list(q[name])) {
+    if (/^[\w .:-]*$/.test(text)) continue;
+    const fine = text.length <= 255 && await c.rt.db.raw(`select '' ~* ?`, [text]).then(() => true, (error: unknown) => { if ((error as { code?: string }).code === '2201B') return false; throw error; });
+    if (!fine) throw new BadRequest(`Invalid input for query parameters ${name}. Value: ${text.slice(0, 255)}. '${text.slice(0, 255)}' is not a 'regex'`);
+  }
+}
 function filters(ctx: Context<unknown, ListQueryOut>, q: ListQueryOut, query: Knex.QueryBuilder): boolean {
   const all = ctx.allows('os_compute_api:servers:allow_all_filters', {});
   const has = (name: string) => q[name] !== undefined && (all || open.has(name));
@@ -109,7 +118,7 @@ function filters(ctx: Context<unknown, ListQueryOut>, q: ListQueryOut, query: Kn
   for (const [name, column] of [['host', 's.host'], ['node', 's.node'], ['reservation_id', 's.reservation_id'], ['image', 's.image_id'], ['image_ref', 's.image_id'], ['key_name', 's.key_name'], ['availability_zone', 's.availability_zone'], ['user_id', 's.user_id'], ['vm_state', 's.vm_state'], ['task_state', 's.task_state'], ['locked_by', 's.locked_by'], ['root_device_name', 's.root_device_name']] as const) equal(name, column);
   if (has('flavor')) query.whereRaw(`s.flavor ->> 'id' = ?`, [only(q['flavor']) as string]);
   if (has('uuid')) { const ids = list(q['uuid']).filter(isUuidLike).map(normal); if (ids.length === 0) return true; query.whereIn('s.id', ids); }
-  for (const [name, column] of [['progress', 's.progress'], ['launch_index', 's.launch_index']] as const) if (has(name)) { const n = Number(only(q[name])); if (!Number.isInteger(n)) return true; query.where(column, n); }
+  for (const [name, column] of [['progress', 's.progress'], ['launch_index', 's.launch_index']] as const) if (has(name)) { const n = Number(only(q[name])); if (!Number.isInteger(n) || Math.abs(n) > 0x7fffffff) return true; query.where(column, n); }
   if (has('power_state')) query.whereIn('s.power_state', list(q['power_state']).flatMap(p => powerNames[p] ?? []));
   if (has('config_drive')) query.where('s.config_drive', parseBool(only(q['config_drive'])) ?? false);
   if (ctx.dialect.has('locked filter') && q['locked'] !== undefined) { const b = parseBool(only(q['locked'])); if (b === undefined) throw new BadRequest(`Unrecognized value '${only(q['locked'])}', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'`); if (b) query.whereNotNull('s.locked_by'); else query.whereNull('s.locked_by'); }
