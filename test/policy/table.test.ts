@@ -1,4 +1,5 @@
 import { Enforcer } from '@cumulet/auth';
+import { makeApp as backupcatalogue } from '@cumulet/backupcatalogue';
 import type { ServiceName } from '@cumulet/config';
 import { makeApp as compute } from '@cumulet/compute';
 import type { Operation } from '@cumulet/http';
@@ -17,9 +18,9 @@ import { callerAt, letIn, object, roles, standpoints, type Standpoint } from './
  * Who may do what: every operation of every service against every role from every standpoint, computed from the policy files and kept in
  * docs/generated/policy. A change there is a change of what people may do. `vitest -u` writes it anew.
  */
-const makers: Partial<Record<ServiceName, (rt: Runtime) => Promise<FastifyInstance>>> = { image, compute, volume, network, placement };
+const makers: Partial<Record<ServiceName, (rt: Runtime) => Promise<FastifyInstance>>> = { image, compute, volume, network, placement, backupcatalogue };
 const log = { info() {}, warn() {} };
-const prefixes: Partial<Record<ServiceName, string>> = { identity: '/v3', image: '/v2', compute: '/v2.1', volume: '/v3', network: '/v2.0' };
+const prefixes: Partial<Record<ServiceName, string>> = { identity: '/v3', image: '/v2', compute: '/v2.1', volume: '/v3', network: '/v2.0', backupcatalogue: '/v1' };
 
 let cloud: IdentityCloud;
 let runtime: TestRuntime;
@@ -57,7 +58,7 @@ function table(service: ServiceName, operations: readonly Operation[], enforcer:
   ].join('\n');
 }
 
-describe.each(['identity', 'image', 'compute', 'volume', 'network', 'placement'] as const)('%s', service => {
+describe.each(['identity', 'image', 'compute', 'volume', 'network', 'placement', 'backupcatalogue'] as const)('%s', service => {
   const operations = () => (apps.get(service) as FastifyInstance).operations;
 
   test('every operation names a rule that the policy file has', async () => {

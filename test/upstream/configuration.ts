@@ -8,7 +8,7 @@ const packages = '/usr/lib/python3/dist-packages';
 type Section = Readonly<Record<string, string | number | boolean>>;
 const ini = (sections: Readonly<Record<string, Section>>): string => Object.entries(sections).map(([name, of]) => `[${name}]\n${Object.entries(of).map(([k, v]) => `${k} = ${v}\n`).join('')}`).join('');
 
-export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; readonly networkExtensions: readonly string[] }
+export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; readonly networkExtensions: readonly string[]; /** Where an image can be fetched from. */ readonly httpImage?: string | undefined }
 
 /** What tempest must know of the cloud: images, flavors, the public network. */
 export async function factsOf(cloud: TestCloud, adminPassword: string): Promise<Facts> {
@@ -37,10 +37,10 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     validation: { run_validation: false },
     network: { public_network_id: facts.publicNetwork, project_network_cidr: '10.100.0.0/16' },
     'network-feature-enabled': { api_extensions: facts.networkExtensions.join(','), ipv6: false, floating_ips: facts.publicNetwork !== '' },
-    image: { build_interval: 1 },
-    'image-feature-enabled': { import_image: true },
+    image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
+    'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
     volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet' },
-    'volume-feature-enabled': { backup: false, snapshot: true, clone: true, multi_backend: false, extend_attached_volume: false, consistency_group: false, api_v3: true },
+    'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: false, extend_attached_volume: false, consistency_group: false, api_v3: true },
   }));
   writeFileSync(join(folder, '.stestr.conf'), `[DEFAULT]\ntest_path=${packages}/tempest/test_discover\ntop_dir=${packages}/tempest/..\ngroup_regex=([^\\.]*\\.)*\n`);
 }

@@ -1,6 +1,6 @@
 import { decodeRecord, encodeRecord } from '@cumulet/drivers/backup';
 import { newId } from '@cumulet/wire';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { callers } from '../../../test/harness/service.ts';
 import { sentence, testCloud, type TestCloud } from '../testing.ts';
@@ -33,8 +33,9 @@ const exported = async (id: string) => (await c.admin('GET', `/v3/backups/${id}/
 const imported = (record: object, who = c.admin) => who('POST', '/v3/backups/import_record', { 'backup-record': record });
 const changed = (r: { backup_service: string; backup_url: string }, change: Record<string, unknown>) => ({ ...r, backup_url: encodeRecord({ ...decodeRecord(r.backup_url), ...change }) });
 
-test('a record has the members of upstream\'s, in its order', async () => {
-  const theirs = JSON.parse(readFileSync(new URL('../../../../shared/peer/golden/volume-backup-record-decoded.json', import.meta.url), 'utf8')) as Record<string, unknown>;
+const recorded = new URL('../../../../shared/peer/golden/', import.meta.url);
+test.skipIf(!existsSync(recorded))('a record has the members of upstream\'s, in its order', async () => {
+  const theirs = JSON.parse(readFileSync(new URL('volume-backup-record-decoded.json', recorded), 'utf8')) as Record<string, unknown>;
   const volume = await c.volume();
   const id = await made(volume, { name: 'b', metadata: { a: 'b' } });
   const { backup_service, backup_url } = await exported(id);
@@ -117,8 +118,8 @@ test('an import that cannot be true is an error that says why', async () => {
   c.target.held.clear();
   expect(await failing(r)).toEqual(expect.any(String));
 });
-test('a record that upstream wrote is taken for what it is: unsigned', async () => {
-  const theirs = readFileSync(new URL('../../../../shared/peer/golden/volume/backup_export.json', import.meta.url), 'utf8');
+test.skipIf(!existsSync(recorded))('a record that upstream wrote is taken for what it is: unsigned', async () => {
+  const theirs = readFileSync(new URL('volume/backup_export.json', recorded), 'utf8');
   const { 'backup-record': record } = (JSON.parse(theirs) as { exchanges: { response: { body: { 'backup-record': { backup_service: string; backup_url: string } } } }[] }).exchanges[0]?.response.body ?? { 'backup-record': { backup_service: '', backup_url: '' } };
   const answer = await imported({ ...record, backup_service: 'cumulet.backup.fake.FakeBackupDriver' });
   expect(answer).toMatchObject({ status: 201, body: { backup: { id: '2b9f2b9d-de6a-48ed-87b2-72c7ffa6aa82' } } });
