@@ -19,4 +19,5 @@ export { olderNamesOf, type OlderNames, type OlderSnapshot, type OlderVolume } f
 export { volumesOf } from './for_compute_work.ts';
 export { hostPlans } from './host_plans.ts';
 export type { HostDeps } from './host/deps.ts';
+export { reimageForServerPlan } from './volumes/image_plans.ts';
 export { openWork, plans } from './work.ts';

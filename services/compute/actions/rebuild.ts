@@ -12,7 +12,7 @@ import { sealPassword } from '../servers/secrets.ts';
 import * as f from '../servers/fields.ts';
 import { newPassword } from '../servers/names.ts';
 import { viewOf } from '../servers/routes.ts';
-import { isVolumeBacked, type ServerRow } from '../servers/row.ts';
+import { isVolumeBacked, rootDevice, type ServerRow } from '../servers/row.ts';
 import { devicesOf, findFull } from '../servers/store.ts';
 import { Rebuilt } from '../servers/schemas.ts';
 import { whoOf } from '../who.ts';
@@ -44,7 +44,7 @@ export const routes = (c: Compute): Operation[] => {
         const password = b.adminPass ?? newPassword();
         const id = await act(c, ctx as never, {
           action: 'rebuild', history: 'rebuild', plan: rebuildPlan, taskState: 'rebuilding',
-          prepare: async (trx, row) => ({ input: { serverId: row.id, stopped: row.vm_state === 'stopped', ...(row.config_drive ? { password: sealPassword(c.rt.sealer, row.id, password) } : {}) }, reply: row.id, set: await rebuilt(c, ctx as never, trx, row, b) }),
+          prepare: async (trx, row) => ({ input: { serverId: row.id, stopped: row.vm_state === 'stopped', ...await reimaged(c, ctx as never, trx, row, b.imageRef), ...(row.config_drive ? { password: sealPassword(c.rt.sealer, row.id, password) } : {}) }, reply: row.id, set: await rebuilt(c, ctx as never, trx, row, b) }),
         }) as unknown as string;
         const row = await findFull(c.rt.db, id);
         const { 'OS-EXT-SRV-ATTR:user_data': _, ...shown } = await viewOf(c, ctx, row);
@@ -54,10 +54,22 @@ export const routes = (c: Compute): Operation[] => {
   ];
 };
 
+/** From 2.93 on the root volume of a server gets the image, also the one that it was made from. */
+async function reimaged(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, imageRef: string) {
+  const root = rootDevice(await devicesOf(trx, row.id));
+  if (root?.destination_type !== 'volume' || root.volume_id === null || !ctx.dialect.has('rebuild of volume-backed servers')) return {};
+  const image = await findImage(c, trx, whoOf(ctx), imageRef);
+  const volume = await c.n.volumes.find(trx, { projectId: undefined, userId: ctx.caller.userId, admin: true }, root.volume_id);
+  const needs = Math.max(image.min_disk, Math.ceil((image.virtual_size ?? image.size ?? 0) / 2 ** 30));
+  if (needs > volume.size) throw new BadRequest(`Volume is smaller than the minimum size specified in image metadata. Volume size is ${volume.size * 2 ** 30} bytes, minimum size is ${needs * 2 ** 30} bytes.`);
+  const facts = { image_id: image.id, image_name: image.name ?? '', container_format: image.container_format ?? '', disk_format: image.disk_format ?? '', checksum: image.checksum ?? '', size: String(image.size ?? 0), min_disk: String(image.min_disk), min_ram: String(image.min_ram) };
+  return { reimage: { volumeId: volume.id, imageId: image.id, metadata: { ...facts, ...image.properties } } };
+}
+
 async function rebuilt(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, b: z.output<typeof Rebuild.newest>['rebuild'] & { personality?: { path: string; contents: string }[] }): Promise<Record<string, unknown>> {
   const image = await findImage(c, trx, whoOf(ctx), b.imageRef);
   const backed = isVolumeBacked(await devicesOf(trx, row.id));
-  if (backed && image.id !== row.image.id) throw new BadRequest('Unable to rebuild with a different image for a volume-backed server.');
+  if (backed && image.id !== row.image.id && !ctx.dialect.has('rebuild of volume-backed servers')) throw new BadRequest('Unable to rebuild with a different image for a volume-backed server.');
   if (b.trusted_image_certificates !== undefined) ctx.require('os_compute_api:servers:rebuild:trusted_certs');
   fits(image, { memory_mb: row.flavor.memory_mb, root_gb: backed ? 0 : row.flavor.root_gb });
   const limits = await limitsOf(trx, 'compute', row.project_id, defaults);

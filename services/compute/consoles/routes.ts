@@ -46,10 +46,10 @@ export const routes = (c: Compute): Operation[] => {
     operation({
       id: 'console_tokens.show', summary: 'Where a console\'s key leads', method: 'GET', path: '/os-console-auth-tokens/:token', policy: 'os_compute_api:os-console-auth-tokens',
       handler: async ctx => {
-        // Before 2.31 only the consoles of Hyper-V had this, and they are gone.
-        if (!ctx.dialect.has('console tokens of every kind')) throw new BadRequest('The server could not comply with the request since it is either malformed or otherwise incorrect.');
         const row = await peekToken(db, ctx.params['token'] ?? '');
         if (!row) throw new NotFound('Token not found');
+        // Before 2.31 only the consoles of Hyper-V had this, and they are gone.
+        if (!ctx.dialect.has('console tokens of every kind')) throw new BadRequest('The server could not comply with the request since it is either malformed or otherwise incorrect.');
         return { console: { instance_uuid: row.server_id, host: 'host' in row.target ? row.target.host : '127.0.0.1', port: 'port' in row.target ? row.target.port : 0, internal_access_path: null } };
       },
     }),

@@ -4,7 +4,8 @@ import { createReadStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { bench, call, driverOf, plan } from '../deps.ts';
+import type { Run } from '@cumulet/tasks';
+import { bench, call, driverOf, plan, type VolumeDeps } from '../deps.ts';
 import { imageOfVolume, volumeOfImage } from '../image_files.ts';
 import { volumeRef, volumeSpec } from '../refs.ts';
 import { settleVolume, volumeOf } from './plans.ts';
@@ -38,25 +39,39 @@ export const uploadImagePlan = plan('volume.upload_image', z.object({ volumeId: 
 
 const fresh = (t: { taskId: string }, row: VolumeRow) => ({ ...volumeSpec(row), name: `volume-${t.taskId}` });
 
+interface OverStep { readonly volumeId: string; readonly imageId: string }
+async function fetch(t: Run<OverStep, unknown, VolumeDeps>): Promise<Provided> {
+  const row = await volumeOf(t, t.input.volumeId);
+  const image = await t.deps.images.localCopy(call(t), t.input.imageId, t.deps.imageCache);
+  return volumeOfImage(call(t), driverOf(t, row.host), fresh(t, row), { path: image.path, format: image.format }, bench(t));
+}
+async function unfetch(t: Run<OverStep, unknown, VolumeDeps>): Promise<void> {
+  const row = await t.transaction(trx => byId(trx, t.input.volumeId));
+  if (row?.host) await driverOf(t, row.host).volumes.delete(call(t), fresh(t, row));
+}
+async function write(t: Run<OverStep, { fetch: Provided }, VolumeDeps>): Promise<void> {
+  const row = await volumeOf(t, t.input.volumeId);
+  const driver = driverOf(t, row.host);
+  await copyContent(call(t), { driver, ref: { ...fresh(t, row), ...t.out.fetch } }, { driver, volume: volumeRef(row) });
+}
+async function clean(t: Run<OverStep, { fetch: Provided }, VolumeDeps>): Promise<void> {
+  const row = await volumeOf(t, t.input.volumeId);
+  await driverOf(t, row.host).volumes.delete(call(t), { ...fresh(t, row), ...t.out.fetch });
+}
+
+/**
+ * The same for a server's root volume while compute rebuilds the server (nova 2.93): a child of that task, which holds the server. The volume stays
+ * in-use and attached; its lane keeps everybody else away from it.
+ */
+export const reimageForServerPlan = plan('volume.reimage_for_server', z.object({ volumeId: z.string(), imageId: z.string(), metadata: z.record(z.string(), z.string()) }))
+  .step('fetch', fetch, { undo: unfetch }).step('write', write, { cancel: false }).step('clean', clean, { cancel: false })
+  .settles(async (trx, how, t) => {
+    if (how.state === 'done') await trx('volumes').where({ id: t.input.volumeId }).update({ image_metadata: JSON.stringify(t.input.metadata), bootable: true, updated_at: trx.fn.now() });
+  });
+
 /** Puts an image over a volume's content (3.68). The image becomes a volume beside it first, so that a refused image harms nothing. */
 export const reimagePlan = plan('volume.reimage', z.object({ volumeId: z.string(), imageId: z.string(), was, metadata: z.record(z.string(), z.string()) }))
-  .step('fetch', async (t): Promise<Provided> => {
-    const row = await volumeOf(t, t.input.volumeId);
-    const image = await t.deps.images.localCopy(call(t), t.input.imageId, t.deps.imageCache);
-    return volumeOfImage(call(t), driverOf(t, row.host), fresh(t, row), { path: image.path, format: image.format }, bench(t));
-  }, { undo: async t => {
-    const row = await t.transaction(trx => byId(trx, t.input.volumeId));
-    if (row?.host) await driverOf(t, row.host).volumes.delete(call(t), fresh(t, row));
-  } })
-  .step('write', async t => {
-    const row = await volumeOf(t, t.input.volumeId);
-    const driver = driverOf(t, row.host);
-    await copyContent(call(t), { driver, ref: { ...fresh(t, row), ...t.out.fetch } }, { driver, volume: volumeRef(row) });
-  }, { cancel: false })
-  .step('clean', async t => {
-    const row = await volumeOf(t, t.input.volumeId);
-    await driverOf(t, row.host).volumes.delete(call(t), { ...fresh(t, row), ...t.out.fetch });
-  }, { cancel: false })
+  .step('fetch', fetch, { undo: unfetch }).step('write', write, { cancel: false }).step('clean', clean, { cancel: false })
   .settles(async (trx, how, t) => {
     // Once writing has begun the old content is gone: only then is a failure the volume's own error.
     const touched = t.out.fetch !== undefined;

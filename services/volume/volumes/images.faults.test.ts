@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { proving } from '../proving.ts';
-import { reimagePlan, uploadImagePlan } from './image_plans.ts';
+import { transaction } from '@cumulet/db';
+import { reimageForServerPlan, reimagePlan, uploadImagePlan } from './image_plans.ts';
+import { laneOfVolume, queueOf } from './store.ts';
 
 const p = proving();
 const images = () => p.cloud.t.rt.db('images').select('id', 'status', 'size', 'disk_format') as Promise<{ id: string; status: string; size: number | null; disk_format: string }[]>;
@@ -32,6 +34,19 @@ p.proof(reimagePlan, async () => {
     taskId: await p.taskOf('volume', id),
     done: async () => { expect(await p.cloud.show(id)).toMatchObject({ status: 'available', bootable: 'true', volume_image_metadata: { image_id: imageId } }); expect(p.held()).toEqual([`volume-${id}`]); },
     clean: async () => { expect(['available', 'error']).toContain((await p.cloud.show(id))['status']); expect(p.held()).toEqual([`volume-${id}`]); },
+  };
+});
+
+p.proof(reimageForServerPlan, async () => {
+  const imageId = await image();
+  const id = await p.cloud.volume();
+  const { rt } = p.cloud.t;
+  const volume = await rt.db('volumes').where({ id }).first('host') as { host: string };
+  const taskId = await transaction(rt.db, trx => rt.tasks.enqueue(trx, reimageForServerPlan, { volumeId: id, imageId, metadata: { image_id: imageId } }, { queue: queueOf(volume.host), lane: laneOfVolume(id), resource: { type: 'volume', id } }));
+  return {
+    taskId,
+    done: async () => { expect(await p.cloud.show(id)).toMatchObject({ bootable: 'true', volume_image_metadata: { image_id: imageId } }); expect(p.held()).toEqual([`volume-${id}`]); },
+    clean: async () => { expect(await p.cloud.show(id)).toMatchObject({ status: 'available' }); expect(p.held()).toEqual([`volume-${id}`]); },
   };
 });
 
