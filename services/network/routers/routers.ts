@@ -5,7 +5,7 @@ import { cidr4, flag, ipv4, named, owned, tag, uuid } from '../rest/shapes.ts';
 
 export interface RouterRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; admin_state_up: boolean; host: string; gateway_port_id: string | null; external_network_id: string | null; enable_snat: boolean;
-  routes: { destination: string; nexthop: string }[]; gateway_ips: { subnet_id: string; ip_address: string }[];
+  routes: Route[]; gateway_ips: { subnet_id: string; ip_address: string }[];
 }
 export const Routers: Collection<RouterRow> = {
   name: 'router', plural: 'routers', fault: 'Router',
@@ -23,7 +23,12 @@ export const Routers: Collection<RouterRow> = {
 };
 const gateway = z.union([z.strictObject({ network_id: uuid, enable_snat: flag.optional(), external_fixed_ips: z.array(z.strictObject({ subnet_id: uuid.optional(), ip_address: ipv4.optional() })).optional(), qos_policy_id: z.null().optional() }), z.strictObject({})]).nullable();
 export type Gateway = z.output<typeof gateway>;
-const settable = { ...named, admin_state_up: flag.optional(), external_gateway_info: gateway.optional(), routes: z.array(z.strictObject({ destination: cidr4, nexthop: ipv4 })).max(30).nullable().optional(), distributed: flag.optional(), ha: flag.optional() };
+/** Neutron's default (max_routes). */
+export const maxRoutes = 30;
+const route = z.strictObject({ destination: cidr4, nexthop: ipv4 });
+export type Route = z.output<typeof route>;
+const settable = { ...named, admin_state_up: flag.optional(), external_gateway_info: gateway.optional(), routes: z.array(route).max(maxRoutes).nullable().optional(), distributed: flag.optional(), ha: flag.optional() };
 export const CreateRouter = shape('RouterCreate', z.strictObject({ router: z.strictObject({ ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.string()).optional(), flavor_id: z.null().optional() }) }));
 export const UpdateRouter = shape('RouterUpdate', z.strictObject({ router: z.strictObject(settable) }));
+export const ExtraRoutes = shape('RouterExtraRoutes', z.strictObject({ router: z.strictObject({ routes: z.array(route).max(maxRoutes) }) }));
 export const InterfaceBody = shape('RouterInterface', z.strictObject({ subnet_id: uuid.optional(), port_id: uuid.optional() }));

@@ -8,6 +8,7 @@ import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collectio
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { Subnets } from '../subnets/subnets.ts';
 import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
+import { checkRoutes, extraRoutes } from './extra_routes.ts';
 import { CreateRouter, InterfaceBody, Routers, UpdateRouter, type RouterRow } from './routers.ts';
 import { addInterface, insertRouter, removeInterface, setGateway, type Plugged } from './service.ts';
 
@@ -36,6 +37,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
             await find(trx, ctx as Context, Networks, b.external_gateway_info.network_id);
             await setGateway(trx, { id, gateway_port_id: null, external_network_id: null, host }, b.external_gateway_info);
           }
+          if (b.routes) await checkRoutes(trx, id, b.routes);
           await applyRouter(rt.tasks, trx, id, host);
           return shown(trx, ctx, id);
         });
@@ -52,6 +54,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
             if (b.external_gateway_info && 'network_id' in b.external_gateway_info) await find(trx, ctx as Context, Networks, b.external_gateway_info.network_id);
             await setGateway(trx, row, b.external_gateway_info);
           }
+          if (b.routes) await checkRoutes(trx, row.id, b.routes);
           const columns = { name: b.name, description: b.description, admin_state_up: b.admin_state_up, routes: b.routes === undefined ? undefined : JSON.stringify(b.routes ?? []) };
           await trx('routers').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) });
           await applyRouter(rt.tasks, trx, row.id, row.host);
@@ -102,5 +105,6 @@ export function routerRoutes(rt: Runtime): Operation[] {
         });
       },
     }),
+    ...extraRoutes(rt),
   ];
 }

@@ -64,6 +64,8 @@ export async function removeInterface(trx: Trx, router: RouterRow, b: { subnet_i
   if (b.port_id !== undefined && b.subnet_id !== undefined && port.subnet_id !== b.subnet_id) throw new Conflict(`Subnet ${b.subnet_id} on port ${b.port_id} does not match requested.`, { kind: 'SubnetMismatchForPort' });
   const { rows: used } = await trx.raw(`select 1 from floating_ips f join ip_allocations a on a.port_id = f.port_id and a.ip = f.fixed_ip where f.router_id = ? and a.subnet_id = ? limit 1`, [router.id, port.subnet_id]);
   if (used.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more floating IPs.`, { kind: 'RouterInterfaceInUseByFloatingIP' });
+  const { rows: led } = await trx.raw(`select 1 from routers r, jsonb_array_elements(r.routes) w, subnets s where r.id = ? and s.id = ? and (w ->> 'nexthop')::inet <<= s.cidr limit 1`, [router.id, port.subnet_id]);
+  if (led.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more routes.`, { kind: 'RouterInterfaceInUseByRoute' });
   await trx('ports').where({ id: port.id }).delete();
   return { portId: port.id, subnetId: port.subnet_id, networkId: port.network_id };
 }
