@@ -94,7 +94,7 @@ test('verification names the object, and a backup that would not restore is avai
   expect(await verify(second)).toMatchObject({ status: 'available', problem: null, verified_at: expect.any(String), complete: true, chain: [{ id: full, is_incremental: false }, { id: second, is_incremental: true }] });
   const row = await c.t.rt.db('volume_backups').where({ id: full }).first();
   const objects = c.target.held.get(row.container) as Map<string, Buffer>;
-  const [name, bytes] = [...objects].find(([n]) => /-00001$/.test(n)) as [string, Buffer];
+  const [name, bytes] = [...objects].find(([n]) => n.endsWith('-00001') && !n.includes('_part')) as [string, Buffer];
 
   const flipped = Buffer.from(bytes);
   flipped[flipped.length >> 1] = (flipped[flipped.length >> 1] ?? 0) ^ 1;

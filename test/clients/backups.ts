@@ -27,8 +27,8 @@ function sum(c: TestCloud, id: string): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 const show = async (c: TestCloud, backup: string) => properties(await old(c, 'cinder', ['backup-show', backup], 'admin'));
-const backedUp = (c: TestCloud, backup: string) => expect.poll(async () => (await show(c, backup))['status'], { timeout: 120_000, interval: 500 }).toBe('available');
-const restored = (c: TestCloud, volume: string) => expect.poll(() => c.admin('volume', 'show', volume, '-f', 'value', '-c', 'status'), { timeout: 120_000, interval: 500 }).toBe('available');
+const backedUp = async (c: TestCloud, backup: string) => { await expect.poll(async () => (await show(c, backup))['status'], { timeout: 120_000, interval: 500 }).toBe('available'); };
+const restored = async (c: TestCloud, volume: string) => { await expect.poll(() => c.admin('volume', 'show', volume, '-f', 'value', '-c', 'status'), { timeout: 120_000, interval: 500 }).toBe('available'); };
 const volume = async (c: TestCloud, name: string, ...more: string[]): Promise<string> => {
   const { id } = await json<Volume>(c.admin('volume', 'create', '--size', '1', ...more, name, '-f', 'json'));
   await restored(c, id);

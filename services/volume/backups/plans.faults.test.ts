@@ -124,9 +124,9 @@ proof(importBackupPlan, async () => {
 });
 proof(exportBackupPlan, async () => {
   const id = await made(await c.volume());
-  const state = () => [backupRow(id), objects()];
-  const before = await Promise.all(state());
-  const same = async () => expect(await Promise.all(state())).toEqual(before);
+  const state = async () => ({ row: await backupRow(id), objects: objects() });
+  const before = await state();
+  const same = async () => expect(await state()).toEqual(before);
   return { taskId: await transaction(c.t.rt.db, trx => c.t.rt.tasks.enqueue(trx, exportBackupPlan, { backupId: id }, { resource: { type: 'backup', id } })), done: same, clean: same };
 });
 proof(verifyBackupPlan, async () => {

@@ -1,14 +1,16 @@
-import { tryMove, type Trx } from '@cumulet/db';
+import { move, tryMove, type Trx } from '@cumulet/db';
 import { sourceOf, targetOf, type BackupRef } from '@cumulet/drivers/backup';
 import { DriverError } from '@cumulet/drivers';
 import type { DataRef } from '@cumulet/drivers/block';
 import type { Outcome, TaskFacts } from '@cumulet/tasks';
+import { Conflict } from '@cumulet/wire';
 import { z } from 'zod';
 import { call, driverOf, plan } from '../deps.ts';
 import { tell, type Action } from '../messages/store.ts';
 import { provided, snapshotRef, volumeRef, volumeSpec } from '../refs.ts';
 import { Snapshot, snapshotById } from '../snapshots/store.ts';
-import { settleVolume, volumeOf } from '../volumes/plans.ts';
+import { limited, settleVolume, volumeOf } from '../volumes/plans.ts';
+import { Volume } from '../volumes/states.ts';
 import { byId, hostParts, laneOfVolume, queueOf } from '../volumes/store.ts';
 import { discardFrozen, frozenRef, stillBackupPlan, freezePlan, type Frozen } from './freeze.ts';
 import { describeVolume, restoredValues } from './meta.ts';
@@ -87,6 +89,13 @@ export const createBackupPlan = plan('backup.create', z.object({ backupId: z.str
     // The source was only read: whatever became of the backup, it is what it was.
     if (t.input.was === null) await tryMove(trx, Snapshot, row.snapshot_id ?? '', { from: ['backing-up'], to: 'available', heldBy: t.taskId });
     else await settleVolume(trx, { state: 'done' }, t, { id: row.volume_id, from: ['backing-up'], done: t.input.was, failed: t.input.was, action: 'createBackup', set: { previous_status: how.state === 'done' ? 'backing-up' : 'error_backing-up' } });
+  })
+  .resumes(async (trx, t) => {
+    // The frozen copy of an attached volume was of that moment, and is gone.
+    if (t.input.was === 'in-use') throw new Conflict(`Backup ${t.input.backupId} was of an attached volume; start a new one.`);
+    const row = await move<BackupStatus, BackupRow>(trx, Backup, t.input.backupId, { from: ['error'], to: 'creating', task: t.taskId, set: { fail_reason: null } });
+    if (t.input.was === null) await move(trx, Snapshot, row.snapshot_id ?? '', { from: ['available'], to: 'backing-up', task: t.taskId });
+    else await move(trx, Volume, row.volume_id, { from: ['available'], to: 'backing-up', task: t.taskId, set: { previous_status: 'available' } });
   });
 
 /** Writes a backup over a volume. `fresh`: the volume is made for it, under this task. */
@@ -94,7 +103,9 @@ export const restoreBackupPlan = plan('backup.restore', z.object({ backupId: z.s
   .step('make', async t => {
     if (!t.input.fresh) return null;
     const volume = await volumeOf(t, t.input.volumeId);
-    return driverOf(t, volume.host).volumes.create(call(t), volumeSpec(volume));
+    const given = await driverOf(t, volume.host).volumes.create(call(t), volumeSpec(volume));
+    await limited(t, { ...volume, ...provided(given) });
+    return given;
   }, { undo: async t => {
     if (!t.input.fresh) return;
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
@@ -123,6 +134,10 @@ export const restoreBackupPlan = plan('backup.restore', z.object({ backupId: z.s
       id: volume.id, from: [creating ? 'creating' : 'restoring-backup'], done: 'available', failed: creating ? 'error' : 'error_restoring', cancelled: 'error', action: 'restoreBackup',
       set: { ...values, ...(t.input.fresh ? { ...provided(t.out.make), launched_at: new Date() } : {}) },
     });
+  })
+  .resumes(async (trx, t) => {
+    await move(trx, Backup, t.input.backupId, { from: ['available'], to: 'restoring', task: t.taskId, set: { restore_volume_id: t.input.volumeId } });
+    await move(trx, Volume, t.input.volumeId, { from: ['error_restoring', 'error'], to: 'restoring-backup', task: t.taskId });
   });
 
 /** Takes a backup's objects away, and its row. Objects that another record leads to as well stay. */

@@ -109,6 +109,27 @@ test('a restore that fails leaves the backup and says so of the volume', async (
   expect(await c.show(id)).toMatchObject({ status: 'error_restoring' });
   expect(await show(backup)).toMatchObject({ status: 'available', fail_reason: null });
 });
+test('what failed can be started again', async () => {
+  const id = await c.volume();
+  c.target.faults.failAt('backup');
+  const backup = await made(id);
+  expect(await show(backup)).toMatchObject({ status: 'error' });
+  const again = async () => { const { id: task } = await c.t.rt.db('tasks').where({ resource_type: 'backup', resource_id: backup, state: 'failed' }).first('id'); await c.t.rt.db.transaction(trx => c.t.rt.tasks.resume(trx, task)); };
+  await set(id, 'error');
+  await expect(again()).rejects.toMatchObject({ status: 409 });
+  await set(id, 'available');
+  await again();
+  expect(await show(backup)).toMatchObject({ status: 'creating' });
+  await c.t.drain();
+  expect(await show(backup)).toMatchObject({ status: 'available', fail_reason: null });
+  c.target.faults.failAt('restore');
+  const { volume_id: target } = (await c.demo('POST', `/v3/backups/${backup}/restore`, { restore: {} })).body.restore;
+  await c.t.drain();
+  expect(await c.show(target)).toMatchObject({ status: 'error_restoring' });
+  await again();
+  await c.t.drain();
+  expect(await c.show(target)).toMatchObject({ status: 'available' });
+});
 test('a volume from a backup (3.47)', async () => {
   const backup = await made(await c.volume({ size: 2, name: 'a' }));
   const make = (more: object, version = '3.47') => c.demo('POST', '/v3/volumes', { volume: { backup_id: backup, ...more } }, version);
