@@ -38,6 +38,11 @@ export const images = {
     if (!row) throw new NotFound(`Image ${id} could not be found.`);
     return row;
   },
+  /** What is known of an image, whoever asks; undefined when it is gone. For the steps of a task whose request has been permitted. */
+  async facts(trx: Trx, id: string): Promise<ImageFacts | undefined> {
+    const row = await imageById(trx, id);
+    return row?.status === 'pending_delete' ? undefined : row;
+  },
   /** Of several, those that are still there, whoever asks: for views of what is there already. */
   named(trx: Trx, ids: readonly string[]): Promise<{ id: string; name: string | null }[]> {
     return ids.length === 0 ? Promise.resolve([]) : trx('images').whereIn('id', [...ids]).whereNot('status', 'pending_delete').select('id', 'name');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { startCloud, type TestCloud } from '../harness/cloud.ts';
 import { runner } from '../harness/processes.ts';
 import { factsOf, writeConfiguration } from './configuration.ts';
+import { imageSite } from './image.ts';
 import { outcomeOf } from './outcome.ts';
 
 /**
@@ -29,14 +30,16 @@ process.exitCode = await run(area as Area, regex ?? areas[area as Area].regex);
 
 async function run(of: Area, wanted: string): Promise<number> {
   const folder = mkdtempSync('/tmp/cumulet-upstream-');
+  const site = of === 'image' ? await imageSite() : undefined;
   // None of these logs into a guest: where none has to boot, none does.
   const simulated = { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake' };
-  const light: Record<string, string> = of === 'identity' ? { ...simulated, CUMULET_DEMO_ENABLED: 'false' } : of === 'compute' || of === 'network' ? simulated : {};
+  const light: Record<string, string> = of === 'identity' ? { ...simulated, CUMULET_DEMO_ENABLED: 'false' } : of === 'image' ? { ...simulated, ...site?.env } : of === 'compute' || of === 'network' ? simulated : {};
   // Keystone lets a project go while its volumes are still being deleted; tempest counts on it.
   const cloud = await startCloud({ env: { CUMULET_PASSWORDS_ADMIN: 'upstream', CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...light } });
   try {
     if (of === 'compute') await secondImage(cloud, folder);
-    writeConfiguration(folder, await factsOf(cloud, 'upstream'));
+    await site?.addRemote(cloud);
+    writeConfiguration(folder, { ...await factsOf(cloud, 'upstream'), httpImage: site?.httpImage });
     const began = Date.now();
     let printed = '';
     const child = await runner.spawn('stestr', ['run', '--concurrency', '2', wanted], {
@@ -46,6 +49,7 @@ async function run(of: Area, wanted: string): Promise<number> {
     await child.exit;
     return judge(of, printed, began, folder);
   } finally {
+    site?.close();
     await cloud.end();
     rmSync(folder, { recursive: true, force: true });
   }

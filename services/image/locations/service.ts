@@ -1,7 +1,8 @@
 import { move } from '@cumulet/db';
 import { DriverError, type Call, type Log } from '@cumulet/drivers';
 import type { Context } from '@cumulet/http';
-import { BadRequest, Conflict, Forbidden, TooLarge } from '@cumulet/wire';
+import { serviceUrl } from '@cumulet/service';
+import { BadRequest, Conflict, Forbidden, TooLarge, Unavailable } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import type { Change } from '../images/patch.ts';
 import type { LocationInput } from '../images/schemas.ts';
@@ -25,8 +26,32 @@ export function checkedLocation(d: Pick<ImageDeps, 'stores'>, given: LocationInp
   return { url: given.url, metadata: { ...given.metadata, store: store.name } };
 }
 
-/** Bytes at a location; 400 when nothing is there. */
+/** Stores in which whoever knows an address could read what is not theirs: naming one of theirs is for services and admins, as they alone learn addresses. */
+const inside = new Set(['rbd', 'swift', 'fake']);
+
+/**
+ * Whether the caller may make this location an image of theirs (OSSN-0090): bytes that are another's image already, or another's volume, would be read through it. Volumes
+ * are asked for with the caller's own token.
+ */
+async function mayName(d: ImageDeps, ctx: Context, location: Location): Promise<boolean> {
+  if (ctx.allows('context_is_admin') || ctx.caller.roles.includes('service') || ctx.caller.serviceRoles.includes('service')) return true;
+  const scheme = d.stores.of(location)?.scheme ?? '';
+  if (inside.has(scheme)) return false;
+  if (scheme !== 'cinder') return true;
+  const token = ctx.request.headers['x-auth-token'];
+  const volume = /([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(location.url)?.[1];
+  if (volume === undefined || typeof token !== 'string') return false;
+  const answer = await fetch(`${serviceUrl(d.rt.settings, 'volume')}/v3/${ctx.caller.projectId ?? ''}/volumes/${volume}`, { headers: { 'x-auth-token': token }, signal: ctx.signal }).catch((error: unknown) => {
+    ctx.signal.throwIfAborted();
+    throw new Unavailable('The volume of the location cannot be asked for at this time.', { cause: error });
+  });
+  await answer.body?.cancel();
+  return answer.ok;
+}
+
+/** Bytes at a location; 400 when nothing is there, or nothing that the caller may use. */
 export async function sizeAt(d: ImageDeps, ctx: Context, location: Location): Promise<number> {
+  if (!await mayName(d, ctx, location)) throw new BadRequest('Invalid location');
   const call: Call = { taskId: ctx.requestId, signal: ctx.signal, progress() {}, log: ctx.log as unknown as Log };
   try {
     const size = await d.stores.of(location)?.size(call, location.url);
@@ -62,10 +87,10 @@ async function add(d: ImageDeps, ctx: Context, trx: Knex.Transaction, image: See
   if (new Set(list.map(l => l.url)).size !== list.length) throw new BadRequest(`The location ${locations[0]?.url ?? ''} already exists`);
   const most = d.rt.settings.image.locationQuota;
   if (most >= 0 && list.length > most) throw new TooLarge(`The limit has been exceeded on the number of allowed image locations. Attempted: ${list.length}, Maximum: ${most}`);
-  const size = await sizeAt(d, ctx, locations[0] as Location);
+  const [size] = await Promise.all(locations.map(one => sizeAt(d, ctx, one)));
   if (image.size !== null && image.size !== size) throw new BadRequest('Invalid location');
   if (image.status !== 'queued') return updateImage(trx, image.id, { locations: list });
-  return move(trx, Image, image.id, { from: ['queued'], to: 'active', set: columns({ locations: list, size, ...promised }) });
+  return move(trx, Image, image.id, { from: ['queued'], to: 'active', set: columns({ locations: list, size: size as number, ...promised }) });
 }
 
 /** Replacing the locations of an image that has data may change what is said of them, never which they are: no bytes are orphaned, no content changes. */

@@ -12,6 +12,7 @@ import { provided, snapshotRef, volumeRef, volumeSpec } from '../refs.ts';
 import { elsewhere, near } from '../scheduler/elsewhere.ts';
 import { snapshotById, type SnapshotRow } from '../snapshots/store.ts';
 import { specsForBackend } from '../types/qos.ts';
+import { clonedImage } from './image_clones.ts';
 import { Volume, type VolumeStatus } from './states.ts';
 import { byId, encode, hostParts, queueOf, remove, type VolumeRow } from './store.ts';
 
@@ -43,14 +44,14 @@ export async function settleVolume(trx: Trx, how: Outcome, t: TaskFacts, o: { id
 }
 
 type Made = { provided: Provided; bootable?: boolean; glance?: Record<string, string> };
-/** One try to make a volume where its row says. `image`: a local copy of the image that it is made of. */
-async function make(t: Step, row: VolumeRow, from: Source, image: { readonly path: string; readonly format: ImageFile['format'] } | undefined): Promise<Made> {
+/** One try to make a volume where its row says. `copy` gives a local copy of an image that cannot be cloned. */
+async function make(t: Step, row: VolumeRow, from: Source, copy: (imageId: string) => Promise<{ readonly path: string; readonly format: ImageFile['format'] }>): Promise<Made> {
   const driver = driverOf(t, row.host);
   switch (from.kind) {
     case 'blank': return { provided: await driver.volumes.create(call(t), volumeSpec(row)) };
     case 'image': {
-      if (!image) throw new DriverError('absent', `Image ${from.imageId} could not be found.`);
-      return { provided: await volumeOfImage(call(t), driver, volumeSpec(row), image, bench(t)), bootable: true };
+      const cloned = await clonedImage(t, driver, row, from.imageId);
+      return { provided: cloned ?? await volumeOfImage(call(t), driver, volumeSpec(row), await copy(from.imageId), bench(t)), bootable: true };
     }
     case 'snapshot': {
       const { snapshot, volume } = await snapshotWithVolume(t, from.snapshotId);
@@ -75,10 +76,11 @@ export async function limited(t: Pick<Step, 'taskId' | 'signal' | 'log' | 'progr
 export const createPlan = plan('volume.create', z.object({ volumeId: z.string(), source, near: near.default({}) }))
   .step('make', async (t): Promise<Made> => {
     const from = t.input.source;
-    const image = from.kind === 'image' ? await t.deps.images.localCopy(call(t), from.imageId, t.deps.imageCache) : undefined;
+    let local: ReturnType<typeof t.deps.images.localCopy> | undefined;
+    const copy = (imageId: string) => local ??= t.deps.images.localCopy(call(t), imageId, t.deps.imageCache);
     for (let row = await volumeOf(t, t.input.volumeId); ;) {
       try {
-        const made = await make(t, row, from, image);
+        const made = await make(t, row, from, copy);
         await limited(t, { ...row, ...provided(made.provided) });
         return made;
       } catch (error) {
