@@ -18,6 +18,7 @@ export { bootstrap } from './bootstrap.ts';
 export { olderNamesOf, type OlderNames, type OlderSnapshot, type OlderVolume } from './for_older_names.ts';
 export { volumesOf } from './for_compute_work.ts';
 export { hostPlans } from './host_plans.ts';
-export type { HostDeps } from './host/deps.ts';
 export { reimageForServerPlan } from './volumes/image_plans.ts';
+export type { HostDeps } from './host/deps.ts';
+export { extendGuestPlan } from './host/guest_plans.ts';
 export { openWork, plans } from './work.ts';
