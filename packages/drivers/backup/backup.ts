@@ -4,7 +4,7 @@ import { DriverError } from '../errors.ts';
 import type { BackupDone, BackupJob, BackupRef, Compression } from './contract.ts';
 import { checkRef, metadataName, objectName, partName, readPrefix } from './layout.ts';
 import { openParent, type ParentHashes } from './hashes.ts';
-import { DIGEST, packHashes, PartDraft, partsSoFar, type Hashes } from './parts.ts';
+import { DIGEST, packHashes, PartDraft, partsSoFar, repeated, type Hashes } from './parts.ts';
 import { readMetadataOf, writeMetadata, writeSha256File } from './finish.ts';
 import type { ObjectEntry, PartRef } from './shapes.ts';
 import { Slots } from './slots.ts';
@@ -190,7 +190,7 @@ class Making {
     const { threads, blockBytes: block } = this.#engine;
     const blocks = Math.ceil(span.length / block);
     const bytes = slab?.plain.subarray(0, span.length);
-    const all = bytes ? await threads.blocks(bytes, block) : Buffer.alloc(blocks * DIGEST, this.#zero);
+    const all = bytes ? await threads.blocks(bytes, block) : repeated(this.#zero, blocks);
     await before;
     this.#call.signal.throwIfAborted();
     const parts = this.#parent ? changed(all, await this.#parent.take(blocks), span.length, block) : [{ from: 0, to: span.length }];
@@ -201,7 +201,7 @@ class Making {
       this.#call.signal.throwIfAborted();
       objects.push(await this.#store(name, span.offset + from, to - from, bytes?.subarray(from, to), slab));
     }
-    return { span, hashes: packHashes(all, this.#zero), objects };
+    return { span, hashes: bytes ? packHashes(all, this.#zero) : { runs: [blocks], digests: Buffer.alloc(0) }, objects };
   }
 
   async #store(name: string, offset: number, length: number, bytes: Uint8Array | undefined, slab: Slab | undefined): Promise<ObjectEntry> {
@@ -245,6 +245,7 @@ class Making {
 /** Runs of blocks that are not the parent's, in bytes of the span. */
 function changed(all: Buffer, parent: Buffer, length: number, block: number): { from: number; to: number }[] {
   const found: { from: number; to: number }[] = [];
+  if (all.equals(parent)) return found;
   for (let at = 0; at < all.length;) {
     const same = all.compare(parent, at, at + DIGEST, at, at + DIGEST) === 0;
     let end = at + DIGEST;

@@ -11,7 +11,7 @@ import { checkImport, describeChain, runVerify } from './verify.ts';
 
 export interface ChunkedOptions {
   readonly name?: string;
-  /** The most that an object holds before it is packed, in bytes: a multiple of the block size. More than LARGEST_OBJECT is taken as that, since objects are made in memory. */
+  /** The most that an object holds before it is packed, in bytes: a multiple of the block size. More than LARGEST is taken as that, since objects are made in memory. */
   readonly objectBytes?: number;
   /** Grain of incremental backups; default 32,768. Changing it needs new full backups, as upstream's does. */
   readonly blockBytes?: number;
@@ -19,8 +19,6 @@ export interface ChunkedOptions {
   readonly compression?: Compression;
   /** Default 1: twice as fast as upstream's 6 for a few percent more bytes. */
   readonly level?: number;
-  /** Of objects at work, for each call; default 192 MiB, at most that. */
-  readonly memoryBytes?: number;
   /** Shared with other drivers, and closed by whoever opened them; default its own. */
   readonly threads?: Threads;
   /** ms */
@@ -28,8 +26,9 @@ export interface ChunkedOptions {
 }
 
 /** Upstream's object size for Swift. */
-export const LARGEST_OBJECT = 52_428_800;
-const MEMORY = 208 << 20;
+export const LARGEST = 52_428_800;
+/** Of objects at work, for each call: two of the largest, plain and packed. */
+const MEMORY = 4 * LARGEST;
 
 /** One engine, any store: upstream's chunked layout. */
 export function chunkedDriver(store: ObjectStore, options: ChunkedOptions & { readonly name: string }): BackupDriver {
@@ -60,12 +59,12 @@ export function chunkedDriver(store: ObjectStore, options: ChunkedOptions & { re
 function rulesOf(options: ChunkedOptions): EngineOptions {
   const block = options.blockBytes ?? 32_768;
   const wrong = (message: string) => new DriverError('invalid', message);
-  if (!Number.isSafeInteger(block) || block < 512 || block % 512 !== 0 || block > LARGEST_OBJECT) throw wrong('The block size of a backup target is a multiple of 512 bytes.');
-  const asked = options.objectBytes ?? LARGEST_OBJECT;
+  if (!Number.isSafeInteger(block) || block < 512 || block % 512 !== 0 || block > LARGEST) throw wrong('The block size of a backup target is a multiple of 512 bytes.');
+  const asked = options.objectBytes ?? LARGEST;
   // Upstream's words for the same mistake.
   if (!Number.isSafeInteger(asked) || asked < block || asked % block !== 0) throw wrong('Chunk size is not multiple of block size for creating hash.');
   return {
-    objectBytes: Math.min(asked, Math.floor(LARGEST_OBJECT / block) * block), blockBytes: block,
-    compression: options.compression ?? 'zlib', level: options.level ?? 1, memoryBytes: Math.min(options.memoryBytes ?? MEMORY, MEMORY),
+    objectBytes: Math.min(asked, Math.floor(LARGEST / block) * block), blockBytes: block,
+    compression: options.compression ?? 'zlib', level: options.level ?? 1, memoryBytes: MEMORY,
   };
 }

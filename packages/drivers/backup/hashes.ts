@@ -4,7 +4,7 @@ import { DriverError } from '../errors.ts';
 import type { BackupRef } from './contract.ts';
 import { readMetadataOf } from './finish.ts';
 import { sha256Name } from './layout.ts';
-import { DIGEST, readPart } from './parts.ts';
+import { DIGEST, readPart, repeated } from './parts.ts';
 import { openSha256File } from './sha256file.ts';
 import type { PartRef } from './shapes.ts';
 import type { ObjectStore } from './store.ts';
@@ -61,7 +61,7 @@ export function fromParts(call: Call, store: ObjectStore, container: string, par
       let used = 0;
       for (const [n, count] of part.runs.entries()) {
         // Zeros of a large volume are many: some at a time.
-        if (n % 2 === 0) for (let left = count; left > 0; left -= AT_ONCE) yield Buffer.alloc(Math.min(left, AT_ONCE) * DIGEST, zero);
+        if (n % 2 === 0) for (let left = count; left > 0; left -= AT_ONCE) yield repeated(zero, Math.min(left, AT_ONCE));
         else yield part.digests.subarray(used, used += count * DIGEST);
       }
     }

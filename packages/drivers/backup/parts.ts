@@ -11,6 +11,15 @@ export const DIGEST = 32;
 /** A part's head says what its objects are; its body is hashes. Both fit in this. */
 const LARGEST = 16 << 20;
 
+const long = new Map<string, Buffer>();
+/** One hash many times, not to be changed: a hole of a large volume needs it by the thousand, and it is always the same one. */
+export function repeated(digest: Buffer, count: number): Buffer {
+  const key = digest.toString('latin1');
+  let held = long.get(key);
+  if (!held || held.length < count * DIGEST) long.set(key, held = Buffer.alloc(Math.max(count, 16_384) * DIGEST, digest));
+  return held.subarray(0, count * DIGEST);
+}
+
 /** Blocks of zeros and hashed ones by turns, as a part keeps them: what is zeros takes no room. */
 export interface Hashes {
   readonly runs: readonly number[];
@@ -45,6 +54,7 @@ export class PartDraft {
 
   add(length: number, hashes: Hashes, objects: readonly ObjectEntry[]): void {
     hashes.runs.forEach((count, n) => {
+      if (count === 0) return;
       const zeros = n % 2 === 0;
       const same = this.#runs.length > 0 && (this.#runs.length % 2 === 1) === zeros;
       if (same) this.#runs[this.#runs.length - 1] = (this.#runs.at(-1) ?? 0) + count;

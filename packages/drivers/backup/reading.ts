@@ -9,7 +9,15 @@ import type { ObjectStore } from './store.ts';
 import type { Summing, Threads } from './threads.ts';
 
 /** Plain bytes in pieces of this size. */
-export const PIECE = 1 << 20;
+const PIECE = 1 << 20;
+
+/** Pieces of shared memory, used again and again: left to the garbage collector they would pile up. */
+export class Pieces {
+  readonly #free: Buffer[] = [];
+  take(): Buffer { return this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(PIECE)); }
+  /** A piece, or the beginning of one. Nobody may look at it any more. */
+  give(piece: Buffer): void { this.#free.push(Buffer.from(piece.buffer as SharedArrayBuffer)); }
+}
 
 const damaged = (name: string, why: string) => new DriverError('invalid', `The object ${name} is damaged: ${why}.`);
 
@@ -25,9 +33,9 @@ function unpacker({ name, compression }: ObjectEntry): Transform | undefined {
 
 /**
  * The plain bytes of an object, in pieces of PIECE and a last smaller one, never more than its entry says. The pieces lie in shared memory and
- * are hashed in a thread; the end comes only when length and hash are what the entry says, else an error that names the object.
+ * are hashed in a thread; who gets one gives it back when it is used. The end comes only when length and hash are what the entry says, else an error that names the object.
  */
-export async function* readObject(call: Call, store: ObjectStore, threads: Threads, container: string, entry: ObjectEntry): AsyncGenerator<Buffer, void, void> {
+export async function* readObject(call: Call, store: ObjectStore, threads: Threads, pieces: Pieces, container: string, entry: ObjectEntry): AsyncGenerator<Buffer, void, void> {
   const { name, length } = entry;
   const unpack = unpacker(entry);
   const { size, body } = await store.get(call, container, name).catch((error: unknown) => {
@@ -44,7 +52,7 @@ export async function* readObject(call: Call, store: ObjectStore, threads: Threa
   const { out, flow } = through(body, unpack, AbortSignal.any([call.signal, end.signal]));
   try {
     let got = 0;
-    const piece = new Filling(sum);
+    const piece = new Filling(sum, pieces);
     for await (const bytes of out as AsyncIterable<Buffer>) {
       got += bytes.length;
       if (got > length) throw damaged(name, 'there is more in it than there should be');
@@ -78,9 +86,14 @@ function through(body: Readable, unpack: Transform | undefined, signal: AbortSig
 /** Gathers bytes in pieces of shared memory and has them hashed. */
 class Filling {
   readonly #sum: Summing | undefined;
-  #piece = fresh();
+  readonly #pieces: Pieces;
+  #piece: Buffer;
   #filled = 0;
-  constructor(sum: Summing | undefined) { this.#sum = sum; }
+  constructor(sum: Summing | undefined, pieces: Pieces) {
+    this.#sum = sum;
+    this.#pieces = pieces;
+    this.#piece = pieces.take();
+  }
 
   async *take(bytes: Buffer): AsyncGenerator<Buffer> {
     for (let at = 0; at < bytes.length;) {
@@ -95,9 +108,8 @@ class Filling {
     if (this.#filled === 0) return;
     const full = this.#piece.subarray(0, this.#filled);
     await this.#sum?.see(full);
-    this.#piece = fresh();
+    this.#piece = this.#pieces.take();
     this.#filled = 0;
     yield full;
   }
 }
-const fresh = () => Buffer.from(new SharedArrayBuffer(PIECE));

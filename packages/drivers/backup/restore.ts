@@ -6,7 +6,7 @@ import { DriverError } from '../errors.ts';
 import type { Engine } from './backup.ts';
 import type { BackupRef, RestoreDone, RestoreJob, Target } from './contract.ts';
 import { openChain, type Member } from './chain.ts';
-import { readObject } from './reading.ts';
+import { Pieces, readObject } from './reading.ts';
 import type { ObjectEntry } from './shapes.ts';
 
 /** An object of at most this is held in memory until its hash is known; a larger one (of upstream's) passes through. */
@@ -51,6 +51,7 @@ class Restoring {
   readonly #checkpoint: RestoreJob['checkpoint'];
   readonly #total: number;
   readonly #stop = new AbortController();
+  readonly #pieces = new Pieces();
   #done = 0;
   #open: { readonly stream: Writable; readonly over: Promise<void>; begin: number; at: number } | undefined;
 
@@ -72,16 +73,18 @@ class Restoring {
     this.pass(objects.slice(0, from));
     const fetches: Fetching[] = [];
     let next = from;
+    let busy = 0;
     let held = 0;
     let reached = from === 0 ? 0 : ends(objects[from - 1]);
     let kept = this.#done;
     const more = () => {
       // In order, so that nothing waits for the memory of what comes after it.
-      for (; next < objects.length && fetches.length < AHEAD; next += 1) {
+      for (; next < objects.length && busy < AHEAD; next += 1) {
         const entry = objects[next] as ObjectEntry;
         const weight = entry.zeros ? 0 : Math.min(entry.length, HELD);
-        if (fetches.length > 0 && held + weight > this.#engine.memoryBytes) return;
+        if (busy > 0 && held + weight > this.#engine.memoryBytes) return;
         held += weight;
+        busy += entry.zeros ? 0 : 1;
         fetches.push(this.#fetch(backup, entry, weight));
       }
     };
@@ -94,6 +97,7 @@ class Restoring {
         else for await (const piece of this.#at(entry.offset, pieces())) await this.#write(piece);
         reached = ends(entry);
         held -= weight;
+        busy -= entry.zeros ? 0 : 1;
         this.#done += entry.length;
         this.#call.progress(this.#done, this.#total);
         if (this.#done - kept >= CHECKPOINT) {
@@ -113,7 +117,7 @@ class Restoring {
 
   #fetch({ container }: BackupRef, entry: ObjectEntry, weight: number): Fetching {
     const { store, threads } = this.#engine;
-    const bytes = () => readObject(this.#call, store, threads, container, entry);
+    const bytes = () => readObject(this.#call, store, threads, this.#pieces, container, entry);
     if (entry.zeros) return { entry, weight, pieces: nothing };
     if (entry.length > HELD) return { entry, weight, pieces: bytes };
     const whole = (async () => {
@@ -144,7 +148,8 @@ class Restoring {
     this.#call.signal.throwIfAborted();
     const open = this.#open;
     if (!open) return;
-    if (!open.stream.write(piece)) await Promise.race([once(open.stream, 'drain', { signal: this.#call.signal }), open.over]);
+    const more = open.stream.write(piece, (error) => { if (!error) this.#pieces.give(piece); });
+    if (!more) await Promise.race([once(open.stream, 'drain', { signal: this.#call.signal }), open.over]);
     open.at += piece.length;
     this.written += piece.length;
   }

@@ -45,13 +45,14 @@ export async function* spans(call: Call, source: Source, from: number, { block, 
     }
     for (let next = offset; next < offset + length;) {
       const full = at + objectBytes;
-      if (next < full) {
+      // Not before it is sure that no more data comes: its last block may have some of the next extent too.
+      if (next >= full) yield span(full);
+      else {
         const until = Math.min(offset + length, full);
         data.push({ offset: next, length: until - next });
         next = until;
         to = Math.min(end, Math.ceil(until / block) * block);
       }
-      if (next >= full || to >= full) yield span(Math.min(full, end));
     }
   }
   if (data.length > 0) yield span(to);

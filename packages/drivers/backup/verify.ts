@@ -6,7 +6,7 @@ import { openChain, openMember, type Member } from './chain.ts';
 import type { BackupRef, DriverInfo, Imported, Verified } from './contract.ts';
 import { fromParts } from './hashes.ts';
 import { metadataName } from './layout.ts';
-import { readObject } from './reading.ts';
+import { Pieces, readObject } from './reading.ts';
 import { packedZeros } from './zeros.ts';
 
 /** Would the chain restore? Same checks, same errors. */
@@ -15,6 +15,7 @@ export async function runVerify(call: Call, engine: Engine, chain: readonly Back
   const objects = members.reduce((sum, one) => sum + one.objects.length, 0);
   if (depth === 'objects') return { objects, read: 0 };
   const total = members.reduce((sum, one) => sum + one.objects.reduce((all, { length }) => all + length, 0), 0);
+  const pieces = new Pieces();
   let done = 0;
   let read = 0;
   for (const member of members) {
@@ -27,7 +28,10 @@ export async function runVerify(call: Call, engine: Engine, chain: readonly Back
       for (const entry of left) {
         within.signal.throwIfAborted();
         if (entry.zeros) await verifyZeros(within, engine, member.backup, entry.name, entry.length);
-        else for await (const piece of readObject(within, engine.store, engine.threads, member.backup.container, entry)) read += piece.length;
+        else for await (const piece of readObject(within, engine.store, engine.threads, pieces, member.backup.container, entry)) {
+          read += piece.length;
+          pieces.give(piece);
+        }
         call.progress(done += entry.length, total);
       }
     };

@@ -30,7 +30,7 @@ export interface BackupUnderTest {
   readonly badContainers: readonly string[];
 }
 
-/** A disk in memory. What was never written is a hole, in 64 KiB. */
+/** A disk in memory. What was never written is a hole, in 4 KiB as file systems have it. */
 export class Disk implements Target {
   readonly bytes: number;
   readonly fresh: boolean;
@@ -39,7 +39,7 @@ export class Disk implements Target {
   writes = 0;
   zeros = 0;
   readonly #grains = new Map<number, Buffer>();
-  static readonly grain = 64 * KiB;
+  static readonly grain = 4 * KiB;
   constructor(bytes: number, options: { readonly fresh?: boolean } = {}) {
     this.bytes = bytes;
     this.fresh = options.fresh ?? true;

@@ -52,7 +52,7 @@ export function making(lab: () => Lab): void {
       expect(done.stored).toBeLessThan(2 * MiB);
       const back = await restored([ref], disk.bytes);
       disk.expectEqual(back);
-      expect(back.writes).toBeLessThanOrEqual(MiB + 2 * Disk.grain);
+      expect(back.writes).toBeLessThanOrEqual(MiB + 2 * BLOCK);
     });
 
     it('keeps an empty volume, and one that cannot tell its holes', async () => {

@@ -24,13 +24,16 @@ export interface NfsBackupOptions extends ChunkedOptions {
   readonly runner: Runner;
 }
 
+/** Upstream's files are 2 GB by default, which it makes in memory. Smaller ones are made side by side, and are as readable there. */
+const OBJECT = 16 << 20;
+
 /** Backups in a directory: upstream's `backup_posix_path`. */
 export function posixBackupDriver({ directory, container, ...options }: PosixBackupOptions): BackupDriver {
   const store = posixStore({
     directory, service: 'cinder.backup.drivers.posix.PosixBackupDriver', ...(container !== undefined && { container }),
     ready: async () => void await mkdir(resolve(directory), { recursive: true, mode: 0o770 }),
   });
-  return chunkedDriver(store, { ...options, name: options.name ?? 'posix' });
+  return chunkedDriver(store, { objectBytes: OBJECT, ...options, name: options.name ?? 'posix' });
 }
 
 /** The same on an NFS share, which is mounted when it is needed and not yet there: upstream's `backup_share`. */
@@ -39,5 +42,5 @@ export function nfsBackupDriver({ share, mountOptions, mountPoint, container, ru
     directory: mountPoint, service: 'cinder.backup.drivers.nfs.NFSBackupDriver', ...(container !== undefined && { container }),
     ready: shareMount({ share, mountPoint: resolve(mountPoint), runner, ...(mountOptions !== undefined && { options: mountOptions }) }),
   });
-  return chunkedDriver(store, { ...options, name: options.name ?? 'nfs' });
+  return chunkedDriver(store, { objectBytes: OBJECT, ...options, name: options.name ?? 'nfs' });
 }

@@ -19,7 +19,7 @@ const TIMEOUT_MS = 60_000;
  * hidden by the next mount.
  */
 export function shareMount({ share, mountPoint, options, runner, mounts = () => readFile('/proc/self/mountinfo', 'utf8') }: ShareMount): (call: Call) => Promise<void> {
-  if (!/^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\/[^\0]*$/.test(share)) throw new DriverError('invalid', 'The share of the backup target is not HOST:PATH.', { detail: share });
+  if (!/^(\[[0-9a-fA-F:.]+\]|\w[\w.-]*):\/[^\0]*$/.test(share)) throw new DriverError('invalid', 'The share of the backup target is not HOST:PATH.', { detail: share });
   let pending: Promise<void> | undefined;
 
   /** What is mounted there, the newest last. */
