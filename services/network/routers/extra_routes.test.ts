@@ -17,6 +17,8 @@ test('routes are added and removed one by one, and lead to neighbours only', asy
   const demo = as(app, 'demo');
   const { body: { network } } = await demo('POST', '/v2.0/networks', { network: {} });
   const { body: { subnet } } = await demo('POST', '/v2.0/subnets', { subnet: { network_id: network.id, ip_version: 4, cidr: '10.9.0.0/24' } });
+  // A gateway outside the subnet is allowed, its edges are not.
+  for (const [gateway_ip, status] of [['10.10.11.1', 201], ['10.7.0.0', 400], ['10.7.0.255', 400]] as const) expect((await demo('POST', '/v2.0/subnets', { subnet: { network_id: network.id, ip_version: 4, cidr: '10.7.0.0/24', gateway_ip } })).status).toBe(status);
   const { body: { router } } = await demo('POST', '/v2.0/routers', { router: {} });
   await demo('PUT', `/v2.0/routers/${router.id}/add_router_interface`, { subnet_id: subnet.id });
   const change = (action: string, ...routes: object[]) => demo('PUT', `/v2.0/routers/${router.id}/${action}_extraroutes`, { router: { routes } });

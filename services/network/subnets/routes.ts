@@ -1,12 +1,12 @@
 import { brokenReference, transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict } from '@cumulet/wire';
+import { Conflict } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
 import { applyNetwork } from '../wiring/enqueue.ts';
 import { keepDhcpPort } from './allocation.ts';
-import { checkedPools, createSubnet } from './service.ts';
+import { checkGateway, checkedPools, createSubnet } from './service.ts';
 import { CreateSubnets, Subnets, UpdateSubnet, type SubnetRow } from './subnets.ts';
 
 export function subnetRoutes(rt: Runtime): Operation[] {
@@ -41,8 +41,8 @@ export function subnetRoutes(rt: Runtime): Operation[] {
         return transaction(rt.db, async trx => {
           const gateway = b.gateway_ip === undefined ? row.gateway : b.gateway_ip;
           if (b.gateway_ip) {
-            const { rows: [g] } = await trx.raw(`select ?::inet << cidr as inside, exists (select 1 from ip_allocations a join ports p on p.id = a.port_id where a.subnet_id = ? and p.device_owner = 'network:router_interface') as used from subnets where id = ?`, [b.gateway_ip, row.id, row.id]);
-            if (!g.inside) throw new BadRequest(`Gateway ${b.gateway_ip} is not valid on subnet ${row.cidr}.`, { kind: 'InvalidInput' });
+            const { rows: [g] } = await trx.raw(`select exists (select 1 from ip_allocations a join ports p on p.id = a.port_id where a.subnet_id = ? and p.device_owner = 'network:router_interface') as used`, [row.id]);
+            await checkGateway(trx, b.gateway_ip, row.cidr, row.network_id);
             if (g.used && b.gateway_ip !== row.gateway) throw new Conflict(`Current gateway ip ${row.gateway} already in use by port. Unable to update.`, { kind: 'GatewayIpInUse' });
           }
           await checkedPools(trx, b.allocation_pools ?? row.allocation_pools, row.cidr, gateway);

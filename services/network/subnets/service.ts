@@ -30,10 +30,7 @@ export async function insertSubnet(trx: Trx, b: SubnetCreate, project: string): 
   const gateway = b.gateway_ip === undefined ? facts.first as string : b.gateway_ip;
   const { rows: overlapping } = await trx.raw('select id, cidr::text from subnets where network_id = ? and cidr && ?::cidr', [b.network_id, facts.cidr]);
   if (overlapping.length > 0) throw invalid(`Requested subnet with cidr: ${facts.cidr} for network: ${b.network_id} overlaps with another subnet`);
-  if (gateway !== null) {
-    const { rows: [g] } = await trx.raw('select ?::inet << ?::cidr as inside', [gateway, facts.cidr]);
-    if (!g.inside) throw new BadRequest(`Gateway ${gateway} is not valid on subnet ${facts.cidr}.`, { kind: 'InvalidInput' });
-  }
+  if (gateway !== null) await checkGateway(trx, gateway, facts.cidr, b.network_id);
   const id = newId();
   const pools = b.allocation_pools?.length ? await checkedPools(trx, b.allocation_pools, facts.cidr, gateway) : await poolsAround(trx, facts.first, facts.last, gateway);
   await trx('subnets').insert({
@@ -43,6 +40,12 @@ export async function insertSubnet(trx: Trx, b: SubnetCreate, project: string): 
   await keepDhcpPort(trx, b.network_id);
   await checkQuota(trx, project, ['subnet']);
   return id;
+}
+
+/** Outside the subnet is allowed, as in neutron, but for external networks: a router reaches the world by their gateway. */
+export async function checkGateway(trx: Trx, gateway: string, cidr: string, networkId: string): Promise<void> {
+  const { rows: [g] } = await trx.raw(`select ?::inet << ?::cidr as inside, ?::inet in (host(network(?::cidr))::inet, host(broadcast(?::cidr))::inet) as edge, external from networks where id = ?`, [gateway, cidr, gateway, cidr, cidr, networkId]);
+  if (g?.edge || (g?.external && !g.inside)) throw new BadRequest(`Gateway ${gateway} is not valid on subnet ${cidr}.`, { kind: 'InvalidInput' });
 }
 
 async function poolsAround(trx: Trx, first: string, last: string, gateway: string | null): Promise<{ start: string; end: string }[]> {
