@@ -104,7 +104,7 @@ async function thousandHosts(db: Db, boot: (name: string, more?: object) => Prom
 }
 
 /** Calls as the admin, retried where the cloud asks for patience. */
-async function login(cloud: TestCloud): Promise<(method: string, port: number, path: string, body?: object) => Promise<unknown>> {
+export async function login(cloud: TestCloud): Promise<(method: string, port: number, path: string, body?: object) => Promise<unknown>> {
   const { admin } = JSON.parse(readFileSync(join(cloud.home, 'passwords.json'), 'utf8')) as { admin: string };
   const answer = await fetch(`http://127.0.0.1:${cloud.ports.identity}/v3/auth/tokens`, {
     method: 'POST', headers: { 'content-type': 'application/json' },
@@ -113,7 +113,7 @@ async function login(cloud: TestCloud): Promise<(method: string, port: number, p
   const token = answer.headers.get('x-subject-token') ?? '';
   return async (method, port, path, body) => {
     for (let tries = 1; ; tries++) {
-      const r = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers: { 'x-auth-token': token, 'content-type': 'application/json', 'openstack-api-version': 'compute 2.37' }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+      const r = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers: { 'x-auth-token': token, 'content-type': 'application/json', 'openstack-api-version': 'compute 2.37, volume 3.70' }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
       if (r.ok) return r.status === 204 ? undefined : await r.json();
       if (r.status !== 503 || tries > 100) throw new Error(`${method} ${path}: ${r.status} ${await r.text()}`);
       await sleep(100 + Math.random() * 200);
