@@ -1,11 +1,13 @@
-import { posixBackupDriver } from '@cumulet/drivers/backup';
+import { encodeRecord, posixBackupDriver, type BackupDriver } from '@cumulet/drivers/backup';
 import { fileDriver } from '@cumulet/drivers/block';
 import { createRunner } from '@cumulet/exec';
+import { Killed } from '@cumulet/tasks';
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newId } from '@cumulet/wire';
 import { as, callers, testRuntime, type TestRuntime } from '../../../test/harness/service.ts';
 import { bootstrap, makeApp, openWork } from '../index.ts';
 import type { FastifyInstance } from 'fastify';
@@ -15,11 +17,12 @@ const home = mkdtempSync(join(tmpdir(), 'cumulet-chain-'));
 let t: TestRuntime;
 let app: FastifyInstance;
 let close: () => Promise<void>;
+let target: BackupDriver;
 beforeAll(async () => {
   t = await testRuntime();
   await bootstrap(t.rt);
   Object.assign(t.rt.settings.volume, { backends: [{ name: 'file', driver: 'file', format: 'raw', reservedPercentage: 0, maxOverSubscriptionRatio: 20, totalGiB: 1 }] });
-  const work = await openWork(t.rt, () => fileDriver({ name: 'file', directory: join(home, 'volumes'), format: 'raw', host: 'testhost', runner: createRunner({ log: t.rt.log }) }), () => posixBackupDriver({ name: 'backups', directory: join(home, 'backups'), objectBytes: 4 << 20 }));
+  const work = await openWork(t.rt, () => fileDriver({ name: 'file', directory: join(home, 'volumes'), format: 'raw', host: 'testhost', runner: createRunner({ log: t.rt.log }) }), () => target = posixBackupDriver({ name: 'backups', directory: join(home, 'backups'), objectBytes: 1 << 20 }));
   t.serve(work);
   await work.start?.();
   app = await makeApp(t.rt);
@@ -83,3 +86,48 @@ test('random writes, random restores', async () => {
   }
 }, 180_000);
 
+test('a worker that dies while it copies: the next one goes on behind what is stored', async () => {
+  const id = await volume();
+  put(id, 0, randomBytes(48 << 20));
+  const { id: made } = (await demo('POST', '/v3/backups', { backup: { volume_id: id } })).body.backup;
+  const task = await t.rt.db('tasks').where({ resource_id: made, live: true }).first('id');
+  // As kill -9 does: nothing is saved, nothing is cleaned; here in the midst of the copy.
+  const whole = target.backup;
+  let moved = 0;
+  Object.assign(target, { backup: (call: Parameters<typeof whole>[0], job: Parameters<typeof whole>[1]) => {
+    const dying = new AbortController();
+    return whole({ ...call, signal: AbortSignal.any([call.signal, dying.signal]), progress: (done, total) => { call.progress(done, total); if (done > moved) moved = done; if (done > 24 << 20) dying.abort(new Killed()); } }, job);
+  } });
+  await t.runner().run(task.id);
+  Object.assign(target, { backup: whole });
+  expect(moved).toBeGreaterThan(24 << 20);
+  expect((await demo('GET', `/v3/backups/${made}`)).body.backup.status).toBe('creating');
+  await t.rt.db('tasks').where({ id: task.id }).update({ lease_until: null, owner: null, run_after: t.rt.db.fn.now() });
+  await t.drain();
+  expect((await demo('GET', `/v3/backups/${made}`)).body.backup).toMatchObject({ status: 'available' });
+  const { out } = await t.rt.db('tasks').where({ id: task.id }).first('out');
+  expect(out.copy.read).toBeLessThan(48 << 20);
+  const restoredTo = await volume();
+  await restore(made, restoredTo);
+  for (let at = 0; at < 48 << 20; at += 4 << 20) expect(read(restoredTo, at, 4 << 20).equals(read(id, at, 4 << 20))).toBe(true);
+}, 120_000);
+
+test('hostile records lead nowhere', async () => {
+  const outside = join(home, 'outside');
+  mkdirSync(outside);
+  writeFileSync(join(outside, 'x_metadata'), '{"version": "1.0.0", "backup_id": "x", "volume_id": "x", "created_at": "now", "objects": []}');
+  const admin = as(app, 'admin', 'volume');
+  const places: Record<string, unknown>[] = [{ container: '../outside', service_metadata: 'x' }, { container: outside, service_metadata: 'x' }, { container: 'a/b', service_metadata: '../../../outside/x' }, { container: '', service_metadata: '' }, { container: 'a\u0000', service_metadata: 'x' }, { container: 'x'.repeat(5_000), service_metadata: 'x' }];
+  for (const place of places) {
+    const id = newId();
+    const r = await admin('POST', '/v3/backups/import_record', { 'backup-record': { backup_service: 'cinder.backup.drivers.posix', backup_url: encodeRecord({ id, size: 1, display_name: null, display_description: null, object_count: 1, ...place }) } });
+    expect([201, 400], JSON.stringify(r.body)).toContain(r.status);
+    await t.drain();
+    if (r.status === 400) continue;
+    expect((await admin('GET', `/v3/backups/${id}`)).body.backup).toMatchObject({ status: 'error', fail_reason: expect.any(String) });
+    expect((await admin('DELETE', `/v3/backups/${id}`)).status).toBe(202);
+    await t.drain();
+    expect((await admin('GET', `/v3/backups/${id}`)).status).toBe(404);
+  }
+  expect(readFileSync(join(outside, 'x_metadata'), 'utf8')).toContain('1.0.0');
+});

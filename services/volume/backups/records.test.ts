@@ -56,6 +56,7 @@ test('what an import refuses at once', async () => {
   expect(await imported({ backup_service: 'x', backup_url: 'zzz' })).toMatchObject({ status: 400, body: { badRequest: { message: "Invalid input for field/attribute backup_url. Value: zzz. 'zzz' is not a 'base64'" } } });
   const says = async (record: object | string) => sentence(await imported({ ...r, backup_url: typeof record === 'string' ? Buffer.from(record).toString('base64') : encodeRecord(record as never) }));
   expect(await says('not json')).toBe("Invalid input received: Can't parse backup record.");
+  for (const unholdable of ['\\u0000', '\\ud800']) expect(await says(`{"id": "${newId()}", "size": 1, "display_name": "${unholdable}"}`)).toBe("Invalid input received: Can't parse backup record.");
   expect(await says('[1]')).toBe("Invalid input received: Can't parse backup record.");
   expect(await says({ size: 1 })).toBe('Invalid input received: Provided backup record is missing an id');
   expect(await says({ id: newId() })).toBe('Invalid input received: Provided backup record is missing size attribute');

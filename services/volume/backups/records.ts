@@ -30,7 +30,8 @@ export async function exportRecord(rt: Runtime, ctx: Context, id: string): Promi
 /** The record of a request, with what every record must have, in upstream's words. */
 function readRecord(text: string): { record: BackupRecord; whole: Record<string, unknown> } {
   const whole = decodeRecord(text);
-  if (whole === undefined) throw invalidInput("Can't parse backup record.");
+  // NUL and halves of characters, as JSON writes them: no database can hold them.
+  if (whole === undefined || /\\u(0000|d[89a-f][0-9a-f]{2})/i.test(JSON.stringify(whole))) throw invalidInput("Can't parse backup record.");
   if (!('id' in whole)) throw invalidInput('Provided backup record is missing an id');
   if (!('size' in whole)) throw invalidInput('Provided backup record is missing size attribute');
   if (!isUuidLike(whole['id'])) throw invalidInput('The id of the backup record is no UUID.');
