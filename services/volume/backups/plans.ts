@@ -26,7 +26,7 @@ export async function settleBackup(trx: Trx, how: Outcome, t: TaskFacts, o: { id
   const done = how.state === 'done';
   const set: Partial<BackupRow> = done ? { ...o.set } : { ...o.setFailed, ...(o.reason === false ? {} : { fail_reason: (how.error?.message ?? 'Cancelled.').slice(0, 255) }) };
   const row = await tryMove<BackupStatus, BackupRow>(trx, Backup, o.id, { from: o.from, to: done ? o.done : o.failed, heldBy: t.taskId, set: encodeBackup(set) });
-  if (row && how.state === 'failed') await tell(trx, { projectId: row.project_id, requestId: t.requestId, resource: { type: 'VOLUME_BACKUP', id: o.id }, action: o.action, detail: 'unknown', why: how.error?.message });
+  if (row && how.state === 'failed') await tell(trx, { projectId: row.project_id, requestId: t.requestId, resource: { type: 'VOLUME_BACKUP', id: o.id }, action: o.action, detail: o.action === 'deleteBackup' ? 'backupDelete' : o.action === 'restoreBackup' ? 'backupRestore' : 'backupCreate', why: how.error?.message });
   return row;
 }
 
@@ -131,7 +131,7 @@ export const restoreBackupPlan = plan('backup.restore', z.object({ backupId: z.s
     const creating = volume.status === 'creating';
     const values = row && how.state === 'done' ? restoredValues(volume, row, t.out.restore?.volumeMeta ?? []) : {};
     await settleVolume(trx, how, t, {
-      id: volume.id, from: [creating ? 'creating' : 'restoring-backup'], done: 'available', failed: creating ? 'error' : 'error_restoring', cancelled: 'error', action: 'restoreBackup',
+      id: volume.id, from: [creating ? 'creating' : 'restoring-backup'], done: 'available', failed: creating ? 'error' : 'error_restoring', cancelled: 'error', action: 'restoreBackup', detail: 'backupRestore',
       set: { ...values, ...(t.input.fresh ? { ...provided(t.out.make), launched_at: new Date() } : {}) },
     });
   })

@@ -162,7 +162,7 @@ test('a backup that fails says why, refunds nothing but harms nothing, and can b
   const backup = await made(id);
   expect(await show(backup)).toMatchObject({ status: 'error', fail_reason: expect.any(String) });
   expect(await c.show(id)).toMatchObject({ status: 'available' });
-  expect((await c.demo('GET', '/v3/messages', undefined, '3.3')).body.messages[0]).toMatchObject({ resource_type: 'VOLUME_BACKUP', resource_uuid: backup });
+  expect((await c.demo('GET', '/v3/messages', undefined, '3.3')).body.messages[0]).toMatchObject({ resource_type: 'VOLUME_BACKUP', resource_uuid: backup, event_id: 'VOLUME_VOLUME_BACKUP_013_020', user_message: expect.stringMatching(/^create backup:Backup driver failed to create backup\./) });
   expect((await c.demo('DELETE', `/v3/backups/${backup}`)).status).toBe(202);
   await c.t.drain();
   expect((await c.demo('GET', `/v3/backups/${backup}`)).status).toBe(404);

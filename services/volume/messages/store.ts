@@ -12,6 +12,7 @@ export const details = {
   unknown: ['001', 'An unknown error occurred.'], noBackend: ['003', 'Could not find any available weighted backend.'], failedUpload: ['004', 'Failed to upload volume to image at backend.'],
   quota: ['006', 'The quota is used up.'], imageTooBig: ['007', 'Image used for creating volume exceeds available space.'], notifyCompute: ['009', 'Compute service failed to extend volume.'],
   extendFailed: ['010', 'Driver failed to extend volume.'], createFailed: ['012', 'Driver failed to create the volume.'],
+  backupCreate: ['020', 'Backup driver failed to create backup.'], backupDelete: ['025', 'Backup driver failed to delete backup.'], backupRestore: ['026', 'Backup driver failed to restore backup.'],
 } as const;
 export type Action = keyof typeof actions;
 export type Detail = keyof typeof details;
