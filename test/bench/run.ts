@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { startCloud } from '../harness/cloud.ts';
 import { runner } from '../harness/processes.ts';
 import { computeScale } from './compute.ts';
+import { imageScale } from './image.ts';
 import { volumeScale } from './volume.ts';
 import { ratio, table, type Results } from './table.ts';
 
@@ -30,6 +31,7 @@ try {
   process.stdout.write(`${table(ratio(results, readFileSync(join(peer, 'README.md'), 'utf8')))}\n`);
   process.exitCode = exitCode ?? 1;
   if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('scale')) process.stdout.write(`\n${await computeScale(cloud)}\n`);
+  if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('images')) process.stdout.write(`\n${await imageScale(cloud)}\n`);
   if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('volumes')) process.stdout.write(`\n${await volumeScale(cloud)}\n`);
 } finally {
   await cloud.end();

@@ -111,6 +111,11 @@ export function imageStoreConformance(title: string, make: () => Promise<StoreUn
         const body = Readable.from((async function* () { yield Buffer.alloc(MiB, 1); await sleep(20); throw broken; })(), { objectMode: false });
         await expect(store.put(call, id, body)).rejects.toBe(broken);
       }
+      const before = new Error('broken before it was read');
+      const dead = stalling(Buffer.alloc(MiB, 1));
+      dead.on('error', () => undefined).destroy(before);
+      await expect(store.put(call, id, dead)).rejects.toBe(before);
+      expect(await under.leftovers()).toEqual([]);
       const closed = stalling(Buffer.alloc(MiB, 1));
       setTimeout(() => closed.destroy(), 50);
       await expect(store.put(call, id, closed)).rejects.toThrow();

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { mkdir, open, opendir, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Call } from '../../call.ts';
@@ -112,7 +112,7 @@ export function fileStore(options: FileStoreOptions): ImageStore {
       } },
       { offset: 0, limit: size ?? Number.MAX_SAFE_INTEGER, signal: call.signal, what: 'The image cannot be stored', broken: async () => void await remove(unfinished) },
     );
-    await pipeline(body, progressing(call, size), sink);
+    await pour(call, size, body, sink);
     await publish(unfinished, path).catch(async (error: unknown) => {
       await remove(unfinished);
       throw error;
@@ -143,8 +143,21 @@ function openPlain(path: string): Promise<FileHandle> {
   return open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
 }
 
+/** A whole stream into a sink. A failure is reported when the sink has cleaned up: of a stream that was broken before, `pipeline` would report it at once. */
+export async function pour(call: Call, total: number | undefined, body: Readable, sink: Writable): Promise<void> {
+  const closed = new Promise<void>(done => { sink.once('close', done); });
+  sink.on('error', () => undefined);
+  try {
+    await pipeline(body, progressing(call, total), sink);
+  } catch (error) {
+    sink.destroy();
+    await closed;
+    throw error;
+  }
+}
+
 /** Passes chunks on and tells the call how far it is. */
-export function progressing(call: Call, total: number | undefined) {
+function progressing(call: Call, total: number | undefined) {
   return async function* (source: AsyncIterable<Buffer>) {
     let done = 0;
     for await (const chunk of source) {

@@ -1,12 +1,11 @@
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { checkName, exists, guarded, publish, remove } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { fileReadable, fileTarget, sparseWritable } from '../../sparse.ts';
 import type { ResumableUploads, Stored } from '../contract.ts';
-import { progressing } from './store.ts';
+import { pour } from './store.ts';
 
 interface Place {
   readonly root: string;
@@ -55,7 +54,7 @@ export function fileUploads({ root, pathOf, stored }: Place): ResumableUploads {
             // Also when the stream broke: what came is kept.
             close: () => keep().finally(() => file.close()),
           }, { offset: at, limit: Number.MAX_SAFE_INTEGER, signal: call.signal, what: WHAT });
-          await pipeline(body, progressing(call, undefined), sink);
+          await pour(call, undefined, body, sink);
           return end;
         });
       } catch (error) {
