@@ -6,6 +6,10 @@ import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { rebuildPlan } from '../plans/rebuild.ts';
 import { defaults } from '../quotas/limits.ts';
+import { asksForCpu, candidates, NoValidHost } from '../scheduler/claim.ts';
+import { passing } from '../scheduler/filters.ts';
+import { wishOf } from '../scheduler/wish.ts';
+import type { ImageFacts } from '../neighbours.ts';
 import { act } from '../servers/act.ts';
 import { findImage, fits } from '../servers/disks.ts';
 import { sealPassword } from '../servers/secrets.ts';
@@ -66,12 +70,21 @@ async function reimaged(c: Compute, ctx: Context, trx: Knex.Transaction, row: Se
   return { reimage: { volumeId: volume.id, imageId: image.id, metadata: { ...facts, ...image.properties } } };
 }
 
+/** Another image may ask what the host does not have, or may not run: the filters are asked as at a boot, about this host alone and without a second share of it (CVE-2017-16239, CVE-2017-17051). */
+async function stillFits(c: Compute, trx: Knex.Transaction, row: ServerRow, image: ImageFacts): Promise<void> {
+  if (row.host === null) return;
+  const s = c.rt.settings.compute.scheduler;
+  const wish = await wishOf(trx, { ...row, image: { ...row.image, properties: image.properties }, image_id: image.id }, row.flavor);
+  try { passing(await candidates(trx, s, { cpu: asksForCpu(row.flavor.extra_specs) }), { ...wish, vcpus: 0, memory_mb: 0, disk_gb: 0, group: undefined, host: row.host }, s); } catch (error) { throw error instanceof NoValidHost ? new BadRequest(error.message) : error; }
+}
+
 async function rebuilt(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, b: z.output<typeof Rebuild.newest>['rebuild'] & { personality?: { path: string; contents: string }[] }): Promise<Record<string, unknown>> {
   const image = await findImage(c, trx, whoOf(ctx), b.imageRef);
   const backed = isVolumeBacked(await devicesOf(trx, row.id));
   if (backed && image.id !== row.image.id && !ctx.dialect.has('rebuild of volume-backed servers')) throw new BadRequest('Unable to rebuild with a different image for a volume-backed server.');
   if (b.trusted_image_certificates !== undefined) ctx.require('os_compute_api:servers:rebuild:trusted_certs');
   fits(image, { memory_mb: row.flavor.memory_mb, root_gb: backed ? 0 : row.flavor.root_gb });
+  if (image.id !== row.image.id) await stillFits(c, trx, row, image);
   const limits = await limitsOf(trx, 'compute', row.project_id, defaults);
   if ((limits['metadata_items'] ?? -1) >= 0 && Object.keys(b.metadata ?? {}).length > (limits['metadata_items'] ?? -1)) throw new Forbidden(`Maximum number of metadata items exceeds ${limits['metadata_items']}`);
   if (b.user_data != null && !/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(b.user_data)) throw new BadRequest('User data needs to be valid base 64.');

@@ -74,15 +74,14 @@ export const routes = (c: Compute): Operation[] => {
         const b = ctx.body.volumeAttachment as z.output<typeof Update.newest>['volumeAttachment'];
         const volumeId = ctx.params['volume_id'] ?? '';
         const row = await serverFor(ctx as never, db);
-        const d = await find(db, row, volumeId);
-        if (b.volumeId.toLowerCase() !== volumeId.toLowerCase() || !ctx.dialect.has('change attachment')) {
-          // Swapping is how a storage migration of an attached volume ends: for the block storage service alone (OSSN-0094).
-          ctx.require('os_compute_api:os-volumes-attachments:swap', {});
-          throw new BadRequest('Swapping volumes is not supported by the hypervisor of this server.');
+        const swap = b.volumeId.toLowerCase() !== volumeId.toLowerCase() || !ctx.dialect.has('change attachment');
+        if (swap) ctx.require('os_compute_api:os-volumes-attachments:swap', {});
+        if (ctx.dialect.has('change attachment')) {
+          const d = await find(db, row, volumeId);
+          for (const [name, given, is] of [['id', b.id, volumeId], ['serverId', b.serverId, row.id], ['device', b.device, d.device_name], ['tag', b.tag, d.tag]] as const) if (given !== undefined && given !== is) throw new BadRequest(`The ${name} property is not mutable`);
+          if (b.delete_on_termination !== undefined) await db('block_devices').where({ id: d.id }).update({ delete_on_termination: b.delete_on_termination });
         }
-        if (b.device !== undefined && b.device !== d.device_name) throw new BadRequest('The device of an attached volume cannot be changed.');
-        if (b.tag !== undefined && b.tag !== d.tag) throw new BadRequest('The tag of an attached volume cannot be changed.');
-        if (b.delete_on_termination !== undefined) await db('block_devices').where({ id: d.id }).update({ delete_on_termination: b.delete_on_termination });
+        if (swap) await refuseSwap(c, ctx as Context, row, volumeId, b.volumeId);
         return new Reply(202);
       },
     }),
@@ -98,6 +97,21 @@ export const routes = (c: Compute): Operation[] => {
     }),
   ];
 };
+
+/**
+ * Swapping was how a storage migration of an attached volume ended: for the block storage service alone, and only while the volume migrates (OSSN-0094). Here that service has
+ * compute's host move the volume by a task of its own, so nobody is left who may ask, and each is told why as upstream tells it.
+ */
+async function refuseSwap(c: Compute, ctx: Context, row: ServerRow, volumeId: string, wanted: string): Promise<never> {
+  const who = whoOf(ctx);
+  const seen = (id: string) => c.n.volumes.find(c.rt.db, { projectId: who.projectId, userId: who.userId, admin: who.admin }, id);
+  const old = await seen(volumeId);
+  const attached = (await devicesOf(c.rt.db, row.id)).some(d => d.volume_id === old.id && d.attachment_id !== null);
+  await seen(wanted).catch((error: unknown) => { throw error instanceof Fault && error.status === 404 ? new BadRequest(error.message) : error; });
+  if (!attached) throw new NotFound(`Instance ${row.id} is not attached to volume ${volumeId}`);
+  refuseLocked(ctx, row);
+  throw new Conflict(`volume ${old.id} is not migrating; this API should only be called by Cinder`);
+}
 
 const letters = 'abcdefghijklmnopqrstuvwxyz';
 /** The next free name on the bus of the root disk; guests may call it otherwise. */
