@@ -73,6 +73,10 @@ export function aboutBackups(cloud: () => TestCloud): void {
     expect(table(await old(c, 'cinder', ['backup-list', '--sort', 'name:asc'], 'admin'))).toMatchObject([{ ID: delta, 'Volume ID': id, Status: 'available', Name: 'delta', Size: '1' }, { ID: full, Name: 'full' }]);
     expect(await refused(c, 'cinder', ['backup-delete', full], 'admin')).toMatch(/Incremental backups exist for this backup|Unable to delete/);
     const now = sum(c, id);
+    // The operations service tells what was done, and how much of it.
+    const token = await c.admin('token', 'issue', '-f', 'value', '-c', 'id');
+    const done = await (await fetch(`http://127.0.0.1:${c.ports.operations}/v1/operations?resource_id=${delta}`, { headers: { 'x-auth-token': token } })).json() as { operations: object[] };
+    expect(done.operations).toMatchObject([{ kind: 'backup.create', state: 'done', progress: { total: 2 ** 30 } }]);
     const toNew = properties(await old(c, 'cinder', ['backup-restore', delta], 'admin'));
     expect(toNew).toMatchObject({ backup_id: delta, volume_id: expect.any(String) as string });
     await restored(c, toNew['volume_id'] as string);

@@ -241,6 +241,33 @@ test('versions', async () => {
   expect((await c.demo('PUT', `/v3/backups/${backup}`, { backup: { metadata: { a: 'b' } } }, '3.43')).status).toBe(200);
   expect((await c.demo('GET', `/v3/backups/${backup}`, undefined, '3.43')).body.backup).toMatchObject({ name: 'n', description: 'd', metadata: { a: 'b' } });
 });
+test('who can reach what: a directory of one host, a share of all', async () => {
+  const id = await c.volume();
+  const backup = await made(id);
+  const { db } = c.t.rt;
+  const told = (shared: boolean) => JSON.stringify({ targets: [{ name: 'backups', service: 's', shared, forceDelete: true }] });
+  await db('volume_services').insert({ binary_name: 'cinder-backup', host: 'elsewhere', availability_zone: 'nova', capabilities: told(false) });
+  try {
+    await db('volume_backups').where({ id: backup }).update({ host: 'elsewhere' });
+    // It lies on another host: this one can neither restore it nor build on it.
+    expect(await c.demo('POST', `/v3/backups/${backup}/restore`, { restore: { volume_id: id } })).toMatchObject({ status: 503 });
+    expect(sentence(await post(id, { incremental: true }))).toBe('Invalid backup: The parent backup must be available for incremental backup.');
+    expect((await c.demo('DELETE', `/v3/backups/${backup}`)).status).toBe(202);
+    expect(await db('tasks').where({ resource_id: backup, live: true }).first('queue')).toEqual({ queue: 'backup/elsewhere' });
+    await c.t.drain();
+    const shared = await made(id);
+    await db('volume_backups').where({ id: shared }).update({ host: 'gone' });
+    expect(await c.demo('DELETE', `/v3/backups/${shared}`)).toMatchObject({ status: 503 });
+    await db('volume_services').where({ binary_name: 'cinder-backup' }).update({ capabilities: told(true) });
+    expect((await c.demo('POST', `/v3/backups/${shared}/restore`, { restore: { volume_id: id } })).status).toBe(202);
+    await c.t.drain();
+    expect((await post(id, { incremental: true })).status).toBe(202);
+    await c.t.drain();
+  } finally {
+    await db('volume_services').where({ host: 'elsewhere' }).delete();
+    await c.report();
+  }
+});
 test('no cinder-backup, no backups', async () => {
   const id = await c.volume();
   const backup = await made(id);
