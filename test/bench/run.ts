@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startCloud } from '../harness/cloud.ts';
 import { runner } from '../harness/processes.ts';
+import { backupFigures, backupTable } from './backups.ts';
 import { computeScale } from './compute.ts';
 import { imageScale } from './image.ts';
 import { volumeScale } from './volume.ts';
@@ -22,7 +23,7 @@ try {
     cwd: folder,
     env: {
       OS_AUTH_URL: `http://127.0.0.1:${cloud.ports.identity}/v3`, OS_USERNAME: 'admin', OS_PASSWORD: admin, OS_PROJECT_NAME: 'admin', BENCH_LABEL: 'cumulet',
-      BENCH_ONLY: 'token,image,imagedata,server,volume,quota', BENCH_SERVER_PIDS: join(cloud.home, 'run'), ...given, BENCH_OUT: out,
+      BENCH_ONLY: 'token,image,imagedata,server,volume,backup,quota', BENCH_SERVER_PIDS: join(cloud.home, 'run'), ...given, BENCH_OUT: out,
     },
     onLine: (line) => process.stderr.write(`${line}\n`),
   });
@@ -33,6 +34,7 @@ try {
   if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('scale')) process.stdout.write(`\n${await computeScale(cloud)}\n`);
   if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('images')) process.stdout.write(`\n${await imageScale(cloud)}\n`);
   if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('volumes')) process.stdout.write(`\n${await volumeScale(cloud)}\n`);
+  if (!process.env['BENCH_ONLY'] || process.env['BENCH_ONLY'].includes('backupdata')) process.stdout.write(`\n${backupTable(await backupFigures(folder, [{ sizeGiB: 2, dataMiB: 512 }, { sizeGiB: 1024, dataMiB: 512 }]))}\n`);
 } finally {
   await cloud.end();
   rmSync(folder, { recursive: true, force: true });

@@ -16,6 +16,8 @@ import { packedZeros } from './zeros.ts';
 export interface EngineOptions {
   /** The most that an object holds, plain. */
   readonly objectBytes: number;
+  /** As large as it may get for a large volume. */
+  readonly largestBytes: number;
   readonly blockBytes: number;
   readonly compression: Compression;
   readonly level: number;
@@ -48,6 +50,12 @@ interface Done {
   readonly objects: readonly ObjectEntry[];
 }
 
+/** What fits into a metadata object that can be read again. */
+const MOST_OBJECTS = 300_000;
+/** Larger volumes get larger objects, so that their list stays short. */
+const USUAL_OBJECTS = 65_536;
+const LARGEST_KEEP = 64 << 10;
+
 /** Makes a backup, or goes on where an earlier call for the same moment was cut short. */
 export async function runBackup(call: Call, engine: Engine, job: BackupJob): Promise<BackupDone> {
   const { store, blockBytes: block } = engine;
@@ -56,9 +64,12 @@ export async function runBackup(call: Call, engine: Engine, job: BackupJob): Pro
   if (readPrefix(backup.serviceMetadata)?.backupId !== backup.id) throw new DriverError('invalid', 'The place of the backup is that of another backup.');
   if ((backup.parentId === null) !== (job.parent === undefined) || job.parent && job.parent.id !== backup.parentId) throw new DriverError('broken', 'The parent of the backup is not the one that was given.');
 
+  if (JSON.stringify(job.keep ?? {}).length > LARGEST_KEEP) throw new DriverError('broken', 'There is too much to be kept beside the backup.');
+
   const ready = await complete(call, store, backup);
   if (ready !== undefined) return { objectCount: ready, read: 0, stored: 0 };
   await store.prepare(call, backup.container);
+  await store.sweep(call, backup);
   const parent = job.parent && await openParent(call, store, job.parent, { bytes: source.bytes, block });
   const made = new Making(call, engine, job, parent?.hashes);
   try {
@@ -129,8 +140,9 @@ class Making {
   }
 
   async run(): Promise<void> {
-    const { objectBytes, blockBytes: block, memoryBytes, threads } = this.#engine;
+    const { blockBytes: block, largestBytes, memoryBytes, threads } = this.#engine;
     const { source } = this.#job;
+    const objectBytes = Math.max(this.#engine.objectBytes, Math.min(Math.floor(largestBytes / block) * block, Math.ceil(source.bytes / USUAL_OBJECTS / block) * block));
     const slabBytes = Math.min(objectBytes, Math.max(block, Math.ceil(source.bytes / block) * block));
     const slabs = Math.max(1, Math.min(threads.count + 1, Math.floor(memoryBytes / (2 * slabBytes))));
     const slots = new Slots<Slab>(Array.from({ length: slabs }, () => ({ plain: new Uint8Array(new SharedArrayBuffer(slabBytes)), packed: new Uint8Array(new SharedArrayBuffer(slabBytes)) })));
@@ -194,6 +206,7 @@ class Making {
     await before;
     this.#call.signal.throwIfAborted();
     const parts = this.#parent ? changed(all, await this.#parent.take(blocks), span.length, block) : [{ from: 0, to: span.length }];
+    if (this.count + parts.length > MOST_OBJECTS) throw new DriverError('unsupported', 'The volume is too large for a backup on this target: it would be too many objects.');
     const named = parts.map((part) => ({ ...part, name: objectName(this.#job.backup.serviceMetadata, this.count += 1) }));
     numbered();
     const objects: ObjectEntry[] = [];

@@ -64,7 +64,7 @@ function rulesOf(options: ChunkedOptions): EngineOptions {
   // Upstream's words for the same mistake.
   if (!Number.isSafeInteger(asked) || asked < block || asked % block !== 0) throw wrong('Chunk size is not multiple of block size for creating hash.');
   return {
-    objectBytes: Math.min(asked, Math.floor(LARGEST / block) * block), blockBytes: block,
+    objectBytes: Math.min(asked, Math.floor(LARGEST / block) * block), largestBytes: LARGEST, blockBytes: block,
     compression: options.compression ?? 'zlib', level: options.level ?? 1, memoryBytes: MEMORY,
   };
 }

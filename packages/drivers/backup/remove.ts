@@ -29,5 +29,6 @@ export async function removeBackup(call: Call, store: ObjectStore, backup: Backu
   };
   await gone(store.list(call, container, prefix));
   await gone(store.list(call, container, partsPrefix(prefix)));
+  await store.sweep(call, backup);
   await store.leave(call, backup);
 }

@@ -32,7 +32,9 @@ export interface ObjectStore {
   remove(call: Call, container: string, name: string): Promise<void>;
   /** All that was put in the container is on stable storage when this returns. */
   settle(call: Call, container: string): Promise<void>;
-  /** Remove what a killed call left of the backup, and the container if it was made for this backup alone and is empty. */
+  /** Remove what a killed call left unfinished of the backup. Nobody is at work on it. */
+  sweep(call: Call, backup: BackupRef): Promise<void>;
+  /** Remove the container if it was made for this backup alone and is empty. */
   leave(call: Call, backup: BackupRef): Promise<void>;
   containers(call: Call): AsyncIterable<string>;
   close(): Promise<void>;

@@ -53,6 +53,7 @@ export function memoryStore(held: Held): ObjectStore {
       of(container)?.delete(name);
     },
     async settle() {},
+    async sweep() {},
     async leave(_call, { container }) {
       if (of(container)?.size === 0) held.delete(container);
     },

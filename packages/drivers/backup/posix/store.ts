@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, opendir, realpath, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { fromErrno, guarded, remove, syncDirectory } from '../../durable.ts';
+import { fromErrno, guarded, syncDirectory } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { fileReadable } from '../../sparse.ts';
 import type { Call } from '../../call.ts';
@@ -160,10 +160,14 @@ export function posixStore(options: PosixStoreOptions): ObjectStore {
 
     settle: (call, container) => guarded(WRITE, call.signal, async () => syncDirectory(await need(container))),
 
+    sweep: (call, { container, serviceMetadata }) => guarded(WRITE, call.signal, async () => {
+      const folder = await find(container);
+      if (folder === undefined) return;
+      for await (const { name } of await opendir(folder)) if (name.startsWith(UNFINISHED) && name.includes(serviceMetadata)) await unlink(join(folder, name)).catch(unlessGone);
+    }),
     leave: (call, { container, id }) => guarded('The backup cannot be deleted', call.signal, async () => {
       const folder = await find(container);
       if (folder === undefined) return;
-      for await (const { name } of await opendir(folder)) if (name.startsWith(UNFINISHED) && name.includes(id)) await remove(join(folder, name));
       await syncDirectory(folder);
       if (container !== ownContainer(id)) return;
       // Not empty: somebody else has put something there.

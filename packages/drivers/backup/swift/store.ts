@@ -79,10 +79,11 @@ export function swiftStore({ swift, container: usual, zone, policy, createContai
       await swift.delete(call, checkContainer(container), checkObject(name), { segments: name.endsWith('file') || name.endsWith('_metadata') });
     },
     async settle() {},
-    async leave(call, { container, serviceMetadata }) {
+    async sweep(call, { container, serviceMetadata }) {
       // Pieces whose manifest was never written. The container is everybody's.
       for await (const { name } of swift.list(call, checkContainer(container), `${SEGMENTS}${serviceMetadata}`)) await swift.delete(call, container, name);
     },
+    async leave() {},
     async *containers(call) {
       for await (const name of swift.containers(call)) if (!name.startsWith('.')) yield name;
     },
