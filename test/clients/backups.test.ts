@@ -3,7 +3,7 @@ import { startCloud, type TestCloud } from '../harness/cloud.ts';
 import { aboutBackups } from './backups.ts';
 
 // A cloud of its own, since it loses its database. No guest is needed.
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 180_000 });
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 240_000 });
 let cloud: TestCloud;
 beforeAll(async () => { cloud = await startCloud({ env: { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake' } }); });
 afterAll(async () => { await cloud?.end(); });

@@ -8,7 +8,7 @@ import { hostPlans, volumesOf } from '../index.ts';
 import { testCloud, type TestCloud } from '../testing.ts';
 import { verifyBackupPlan } from './check_plans.ts';
 import { backupsOf } from './for_catalogue.ts';
-import { stillBackupPlan } from './freeze.ts';
+import { freezePlan, stillBackupPlan } from './freeze.ts';
 import { createBackupPlan, deleteBackupPlan, restoreBackupPlan } from './plans.ts';
 import { rebuildPlan } from './rebuild_plan.ts';
 import { exportBackupPlan, importBackupPlan } from './record_plans.ts';
@@ -66,6 +66,14 @@ proof(createBackupPlan, async () => {
     taskId: await taskOf(id),
     done: async () => { expect(await backupRow(id)).toMatchObject({ status: 'available' }); expect(await c.show(volume)).toMatchObject({ status: 'in-use' }); expect(held()).toEqual([`volume-${volume}`]); expect(objects()).toBeGreaterThan(before); },
     clean: async () => { expect(await backupRow(id)).toMatchObject({ status: 'error', fail_reason: expect.any(String) }); expect(await c.show(volume)).toMatchObject({ status: 'in-use' }); expect(held()).toEqual([`volume-${volume}`]); expect(objects()).toBe(before); },
+  };
+});
+proof(freezePlan, async () => {
+  const volume = await c.volume();
+  const backupId = newId();
+  return {
+    taskId: await transaction(c.t.rt.db, trx => c.t.rt.tasks.enqueue(trx, freezePlan, { backupId, volumeId: volume, inUse: true }, { resource: { type: 'backup', id: backupId } })),
+    done: async () => expect(held()).toEqual([`volume-${volume}`, `volume-${volume}~backup-${backupId}`]), clean: async () => expect(held()).toEqual([`volume-${volume}`]),
   };
 });
 proof(stillBackupPlan, async () => {
