@@ -11,7 +11,6 @@ const names = new Map(sources.flatMap(s => [...s.text.matchAll(/export const (\w
 const proven = new Set(sources.filter(s => s.f.endsWith('.test.ts')).flatMap(s => [...s.text.matchAll(/(?:proof\(|plan: )(\w+Plan)\b/g)].map(m => m[1] as string)));
 
 test('every plan of this service is proven: each step fails, repeats, is killed, is cancelled', () => {
-  // Those of backups are proven by faults that their targets make (backups/).
-  const unproven = [...plans, ...hostPlans].map(p => p.kind).filter(kind => !kind.startsWith('backup.')).filter(kind => !proven.has(names.get(kind) ?? ''));
+  const unproven = [...plans, ...hostPlans].map(p => p.kind).filter(kind => !proven.has(names.get(kind) ?? ''));
   expect(unproven).toEqual([]);
 });

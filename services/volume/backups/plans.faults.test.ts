@@ -98,7 +98,7 @@ proof(stillBackupPlan, async () => {
   };
   return { taskId: child.id, done: () => after('available'), clean: () => after('error') };
 });
-for (const fresh of [true, false]) proof({ ...restoreBackupPlan, kind: restoreBackupPlan.kind, parts: restoreBackupPlan.parts }, async () => {
+for (const fresh of [true, false]) proof(restoreBackupPlan, async () => {
   const volume = await c.volume();
   const id = await made(volume);
   const { volume_id: target } = (await c.demo('POST', `/v3/backups/${id}/restore`, { restore: fresh ? {} : { volume_id: volume } })).body.restore;
