@@ -236,6 +236,8 @@ export const settingsSchema = z.strictObject({
   volume: z.strictObject({
     backends: z.array(blockBackend).min(1).default([{ name: 'file', driver: 'file', path: 'volumes', format: 'raw', reservedPercentage: 0, maxOverSubscriptionRatio: 20, totalGiB: 10_000 }]),
     defaultType: z.string().default('__DEFAULT__'),
+    /** Id of the `cinder` image store into which raw images of volumes are cloned by the backend instead of copied (cinder: image_upload_use_cinder_backend). */
+    imageUploadStore: z.string().optional(),
     /** Zone of this host's backends, and of volumes that name none (cinder: storage_availability_zone). */
     availabilityZone: z.string().min(1).max(255).default('nova'),
     /** Seconds between reports of the backends' capabilities, and after how many silent ones a backend counts as down (cinder: service_down_time). */

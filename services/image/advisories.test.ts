@@ -70,7 +70,7 @@ test('row 16: neither taking away locations nor a header makes an image queued a
 test('row 17: what is too large leaves no byte, announced or not', async () => {
   const before = files();
   const id = await t.image('demo');
-  for (const headers of [{}, { 'transfer-encoding': 'chunked' }]) expect((await t.call('demo', 'PUT', `/v2/images/${id}/file`, Buffer.alloc(1_000_001, 'x'), { 'content-type': 'application/octet-stream', ...headers })).status).toBe(413);
+  for (const headers of [{}, { 'transfer-encoding': 'chunked' }] as Record<string, string>[]) expect((await t.call('demo', 'PUT', `/v2/images/${id}/file`, Buffer.alloc(1_000_001, 'x'), { 'content-type': 'application/octet-stream', ...headers })).status).toBe(413);
   expect(await show(id)).toMatchObject({ status: 'queued', size: null });
   expect(files()).toEqual(before);
 });

@@ -75,6 +75,12 @@ export const images = {
     if (more.properties) await trx('images').where({ id }).update({ properties: trx.raw('properties || ?::jsonb', [JSON.stringify(more.properties)]) });
     return true;
   },
+  /** As `finish`, for an image whose bytes are where another service has put them, unread: no hashes. `size` in bytes, of raw content. */
+  async finishAt(trx: Trx, id: string, taskId: string, at: { readonly url: string; readonly store: string; readonly size: number }): Promise<void> {
+    const locations = [{ url: at.url, metadata: { store: at.store } }];
+    const moved = await tryMove(trx, Image, id, { from: ['saving'], to: 'active', heldBy: taskId, set: columns({ size: at.size, virtual_size: at.size, locations }) });
+    if (!moved) await leaveOver(trx, locations);
+  },
   /** In the settling of a failed task: the image goes, as nova and cinder delete what they could not fill. */
   async fail(trx: Trx, id: string, taskId: string): Promise<void> {
     await trx('images').where({ id, task_id: taskId, status: 'saving' }).delete();

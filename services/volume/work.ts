@@ -20,12 +20,13 @@ import { report, seen } from './scheduler/pools.ts';
 import { createSnapshotPlan, deleteSnapshotPlan, revertPlan } from './snapshots/plans.ts';
 import { takeSnapshotPlan } from './snapshots/still.ts';
 import { reimageForServerPlan, reimagePlan, uploadImagePlan } from './volumes/image_plans.ts';
+import { cloneToImagePlan } from './volumes/image_volumes.ts';
 import { extendPlan } from './volumes/extend_plans.ts';
 import { createPlan, deletePlan } from './volumes/plans.ts';
 import type { VolumeRow } from './volumes/store.ts';
 
 export const plans: readonly AnyPlan[] = list(
-  createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan, uploadImagePlan, reimagePlan, reimageForServerPlan, migratePlan, migrateAttachedPlan,
+  createPlan, deletePlan, extendPlan, createSnapshotPlan, deleteSnapshotPlan, revertPlan, connectPlan, disconnectPlan, initializePlan, terminatePlan, uploadImagePlan, cloneToImagePlan, reimagePlan, reimageForServerPlan, migratePlan, migrateAttachedPlan,
   managePlan, unmanagePlan, manageSnapshotPlan, unmanageSnapshotPlan, listManageablePlan, createGroupSnapshotPlan, deleteGroupSnapshotPlan, deleteGroupPlan, takeSnapshotPlan,
   ...backupPlans,
 );

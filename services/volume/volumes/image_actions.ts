@@ -10,6 +10,7 @@ import { typeById } from '../types/store.ts';
 import { volumeAction } from './actions.ts';
 import { Reimage, UploadImage } from './action_schemas.ts';
 import { reimagePlan, uploadImagePlan } from './image_plans.ts';
+import { beginClone } from './image_volumes.ts';
 import { held } from './service.ts';
 import { shownStatus, Volume, type VolumeStatus } from './states.ts';
 import { laneOfVolume, queueOf, type VolumeRow } from './store.ts';
@@ -39,7 +40,9 @@ export const imageActions = (rt: Runtime): Operation[] => [
         id: imageId, name: o.image_name, owner: ctx.caller.projectId ?? volume.project_id, diskFormat: format, containerFormat: container, visibility, protected: newer ? o.protected ?? false : false, properties: kept,
         minDisk: Number(volume.image_metadata?.['min_disk'] ?? 0) || 0, minRam: Number(volume.image_metadata?.['min_ram'] ?? 0) || 0,
       });
-      const task = await rt.tasks.enqueue(trx, uploadImagePlan, { volumeId: volume.id, imageId, format, was: volume.status as 'available' }, { queue: queueOf(volume.host), lane: laneOfVolume(volume.id), resource: { type: 'volume', id: volume.id }, by: by(ctx) });
+      const store = rt.settings.volume.imageUploadStore;
+      const stays = store !== undefined && format === 'raw' && container === 'bare' && volume.encryption_key_id === null && volume.host !== null;
+      const task = stays ? await beginClone(rt, trx, volume, { imageId, store, by: { ...by(ctx), projectId: ctx.caller.projectId ?? volume.project_id, userId: ctx.caller.userId } }) : await rt.tasks.enqueue(trx, uploadImagePlan, { volumeId: volume.id, imageId, format, was: volume.status as 'available' }, { queue: queueOf(volume.host), lane: laneOfVolume(volume.id), resource: { type: 'volume', id: volume.id }, by: by(ctx) });
       await images.beginSnapshot(trx, imageId, task);
       const row = await move<VolumeStatus, VolumeRow>(trx, Volume, volume.id, { from: [volume.status], to: 'uploading', task, set: { previous_status: volume.status } });
       const type = await typeById(trx, volume.type_id);
