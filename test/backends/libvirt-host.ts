@@ -20,7 +20,7 @@ export interface LibvirtHost {
   readonly bridge: string;
   readonly image: string;
   readonly daemon: PrivateLibvirtd;
-  driver(runner?: Runner, instancesDir?: string): Promise<HypervisorDriver>;
+  driver(runner?: Runner, instancesDir?: string, options?: { migrationUri?: string }): Promise<HypervisorDriver>;
   /** The daemon again, after it was stopped or killed. */
   startDaemon(): Promise<PrivateLibvirtd>;
   /** A file for a volume. */
@@ -62,7 +62,8 @@ export async function libvirtHost(): Promise<LibvirtHost> {
       daemon = await startDaemon();
       return daemon;
     },
-    driver: (ownRunner = runner, folder = instancesDir) => libvirtHypervisor({
+    driver: (ownRunner = runner, folder = instancesDir, options = {}) => libvirtHypervisor({
+      ...options,
       socketPath: daemon.socketPath, instancesDir: folder, virtType: 'qemu', runner: ownRunner, log: silent, diskCache: 'unsafe', detachTimeoutMs: 5_000, detachAttempts: 4,
     }),
     async volume(sizeMiB) {

@@ -21,7 +21,7 @@ export async function chooseHypervisor(rt: Runtime): Promise<Chosen> {
     rt.log.warn('no libvirtd was found: servers are simulated');
     return fake();
   }
-  const hypervisor = await libvirtHypervisor({ socketPath, instancesDir: join(home, 'instances'), virtType: virtType === 'auto' ? await virtTypeHere(rt, runner, home) : virtType, runner, log: rt.log as never, cgroups: libvirtSocket === undefined });
+  const hypervisor = await libvirtHypervisor({ socketPath, instancesDir: join(home, 'instances'), virtType: virtType === 'auto' ? await virtTypeHere(rt, runner, home) : virtType, runner, log: rt.log as never, cgroups: libvirtSocket === undefined, ...(rt.settings.hypervisor.migrationUri === undefined ? {} : { migrationUri: rt.settings.hypervisor.migrationUri }) });
   try { await hypervisor.check(plainCall('check')); } catch (error) {
     await hypervisor.close();
     if (driver === 'libvirt') throw error;

@@ -31,6 +31,8 @@ export interface LibvirtOptions {
   readonly vncListen?: string;
   /** True where the daemon has cgroups (the system's own): CPU quotas of flavors then hold. Default false. */
   readonly cgroups?: boolean;
+  /** How the daemon of another host reaches this one's: then servers migrate live. */
+  readonly migrationUri?: string;
   /** How long a guest may take to let go of a device, and how often it is asked. Defaults 20,000 and 8, as Nova. */
   readonly detachTimeoutMs?: number;
   readonly detachAttempts?: number;

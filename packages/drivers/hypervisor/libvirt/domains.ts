@@ -1,6 +1,6 @@
 import type { Session } from './session.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
-import { flag, procedure, program, qemuProcedure, readDomain, readTypedParameter, uuidBytes, writeDomain, type DomainHandle } from './protocol.ts';
+import { flag, procedure, program, qemuProcedure, readDomain, readTypedParameter, uuidBytes, writeDomain, writeTypedParameters, type DomainHandle } from './protocol.ts';
 import { XdrWriter } from './xdr.ts';
 
 /** Starting waits for the emulator, saving and backups for its disk. */
@@ -86,6 +86,18 @@ export class Domains {
   async xml(domain: DomainHandle, which: 'live' | 'persistent' = 'live'): Promise<string> {
     const flags = which === 'live' ? 0 : flag.xmlInactive;
     return (await this.session.call('read domain XML', procedure.domainGetXmlDesc, this.#on(domain).u32(flags))).string();
+  }
+
+  /** With secrets, as another host's daemon takes it. */
+  async migratableXml(domain: DomainHandle, which: 'live' | 'persistent' = 'live'): Promise<string> {
+    const flags = flag.xmlSecure | flag.xmlMigratable | (which === 'live' ? 0 : flag.xmlInactive);
+    return (await this.session.call('read domain XML', procedure.domainGetXmlDesc, this.#on(domain).u32(flags))).string();
+  }
+
+  /** Returns when it runs at `uri` and is gone here. */
+  async migrate(domain: DomainHandle, uri: string, parameters: Readonly<Record<string, string | number | readonly string[] | undefined>>, flags: number): Promise<void> {
+    const args = writeTypedParameters(this.#on(domain).optionalString(uri), parameters).opaque(Buffer.alloc(0)).u32(flags);
+    await this.session.call('migrate domain', procedure.domainMigratePerform3Params, args, 24 * 3_600_000);
   }
 
   async attachDevice(domain: DomainHandle, xml: string, flags: number): Promise<void> {

@@ -13,6 +13,7 @@ import { readDiagnostics } from './diagnostics.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
 import { Files, hasDirectIo } from './files.ts';
 import { hostFacts, ofOwn } from './host-facts.ts';
+import { createMigrate } from './migrate.ts';
 import { createNics, createVolumes } from './plug.ts';
 import { pause, powerOff, powerOn, prepare, reboot, restore, start, suspend, unpause } from './power.ts';
 import { createRescue } from './rescue.ts';
@@ -67,6 +68,7 @@ export async function libvirtHypervisor(options: LibvirtOptions): Promise<Hyperv
       await context.domains.injectNmi(domain);
     },
     travel: createTravel(context, files),
+    ...(options.migrationUri !== undefined && { migrate: createMigrate(context, files, options.migrationUri, (call, id, where) => destroy(context, call, id, where)) }),
   };
 }
 

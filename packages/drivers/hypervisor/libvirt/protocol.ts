@@ -47,6 +47,7 @@ export const procedure = {
   domainShutdownFlags: 258,
   connectListAllDomains: 273,
   domainGetJobStats: 298,
+  domainMigratePerform3Params: 305,
   domainEventRegister: 316,
   domainFsFreeze: 335,
   domainFsThaw: 336,
@@ -75,11 +76,21 @@ export const stoppedDetail = { shutdown: 0, destroyed: 1, crashed: 2, migrated: 
 export const shutdownDetail = { finished: 0, guest: 1, host: 2 } as const;
 
 export const domainState = { noState: 0, running: 1, blocked: 2, paused: 3, shutdown: 4, shutoff: 5, crashed: 6, pmSuspended: 7 } as const;
+export const pausedReason = { migration: 2, startingUp: 11 } as const;
 export const shutoffReason = { crashed: 3, saved: 5, failed: 6 } as const;
 
 export const flag = {
   xmlSecure: 1,
   xmlInactive: 2,
+  xmlMigratable: 8,
+  migrateLive: 1,
+  migratePeer2peer: 2,
+  migratePersistDest: 8,
+  migrateUndefineSource: 16,
+  migrateNonSharedInc: 128,
+  migrateUnsafe: 512,
+  migrateAbortOnError: 4096,
+  migrateAutoConverge: 8192,
   affectLive: 1,
   affectConfig: 2,
   startForceBoot: 4,
@@ -116,6 +127,17 @@ export const uuidBytes = (uuid: string): Buffer => Buffer.from(uuid.replaceAll('
 export function uuidText(bytes: Uint8Array): string {
   const hex = Buffer.from(bytes).toString('hex');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
+
+/** Typed parameters of a call: texts, lists of texts, and whole numbers. */
+export function writeTypedParameters(writer: XdrWriter, values: Readonly<Record<string, string | number | readonly string[] | undefined>>): XdrWriter {
+  const flat = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [value].flat().map((v): [string, string | number] => [name, v])));
+  writer.u32(flat.length);
+  for (const [name, value] of flat) {
+    writer.string(name);
+    if (typeof value === 'number') writer.i32(4).u64(value); else writer.i32(7).string(value);
+  }
+  return writer;
 }
 
 /** Typed parameters (statistics): names with dots, values of seven kinds. */
