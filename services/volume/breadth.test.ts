@@ -212,3 +212,13 @@ test('one volume, several servers', async () => {
   await Promise.all(made.map(m => c.demo('DELETE', `/v3/attachments/${m.body.attachment.id}`, undefined, '3.44')));
   expect(await c.show(id)).toMatchObject({ status: 'available', attachments: [] });
 });
+test('what is managed already is said so, volumes and snapshots alike', async () => {
+  const id = await c.volume();
+  const { snapshot } = (await c.demo('POST', '/v3/snapshots', { snapshot: { volume_id: id } })).body;
+  await c.t.drain();
+  const host = encodeURIComponent(String((await c.show(id))['os-vol-host-attr:host']));
+  for (const [kind, managed] of [['volumes', id], ['snapshots', snapshot.id]] as const) {
+    const list = await waiting(c.admin('GET', `/v3/manageable_${kind}/detail?host=${host}`, undefined, '3.8'));
+    expect(list.body[`manageable-${kind}`], kind).toContainEqual(expect.objectContaining({ cinder_id: managed, safe_to_manage: false, reason_not_safe: 'already managed' }));
+  }
+});

@@ -8,13 +8,14 @@ const packages = '/usr/lib/python3/dist-packages';
 type Section = Readonly<Record<string, string | number | boolean>>;
 const ini = (sections: Readonly<Record<string, Section>>): string => Object.entries(sections).map(([name, of]) => `[${name}]\n${Object.entries(of).map(([k, v]) => `${k} = ${v}\n`).join('')}`).join('');
 
-export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; readonly networkExtensions: readonly string[]; /** Where an image can be fetched from. */ readonly httpImage?: string | undefined }
+export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; /** Of volumes. */ readonly backends: number; readonly networkExtensions: readonly string[]; /** Where an image can be fetched from. */ readonly httpImage?: string | undefined }
 
 /** What tempest must know of the cloud: images, flavors, the public network. */
 export async function factsOf(cloud: TestCloud, adminPassword: string): Promise<Facts> {
   const ids = async (...args: string[]) => (await cloud.admin(...args, '-f', 'value', '-c', 'ID')).split('\n').filter(line => line !== '');
   return {
     authUrl: `http://127.0.0.1:${cloud.ports.identity}/v3`, adminPassword, images: await ids('image', 'list'), flavors: await ids('flavor', 'list', '--all'), publicNetwork: (await ids('network', 'list', '--external'))[0] ?? '',
+    backends: (await cloud.admin('volume', 'service', 'list', '--service', 'cinder-volume', '-f', 'value', '-c', 'Host')).split('\n').filter(line => line !== '').length,
     networkExtensions: (await cloud.admin('extension', 'list', '--network', '-f', 'value', '-c', 'Alias')).split('\n').filter(line => line !== ''),
   };
 }
@@ -39,8 +40,8 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     'network-feature-enabled': { api_extensions: facts.networkExtensions.join(','), ipv6: false, floating_ips: facts.publicNetwork !== '' },
     image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
     'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
-    volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet' },
-    'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: false, extend_attached_volume: false, consistency_group: false, api_v3: true },
+    volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
+    'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, consistency_group: false, api_v3: true },
   }));
   writeFileSync(join(folder, '.stestr.conf'), `[DEFAULT]\ntest_path=${packages}/tempest/test_discover\ntop_dir=${packages}/tempest/..\ngroup_regex=([^\\.]*\\.)*\n`);
 }

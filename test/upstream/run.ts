@@ -21,6 +21,8 @@ const areas = {
   network: { regex: '^tempest\\.api\\.network', peer: undefined },
 } as const;
 type Area = keyof typeof areas;
+/** For tests that ask for two. */
+const twoBackends = '[{name: file, driver: file, path: volumes}, {name: file2, driver: file, path: volumes2}]';
 const expected = JSON.parse(readFileSync(new URL('./expected.json', import.meta.url), 'utf8')) as Record<string, string>;
 
 const [, , area = '', regex] = process.argv;
@@ -33,7 +35,7 @@ async function run(of: Area, wanted: string): Promise<number> {
   const site = of === 'image' ? await imageSite() : undefined;
   // None of these logs into a guest: where none has to boot, none does.
   const simulated = { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake' };
-  const light: Record<string, string> = of === 'identity' ? { ...simulated, CUMULET_DEMO_ENABLED: 'false' } : of === 'image' ? { ...simulated, ...site?.env } : of === 'compute' || of === 'network' ? simulated : {};
+  const light: Record<string, string> = of === 'identity' ? { ...simulated, CUMULET_DEMO_ENABLED: 'false' } : of === 'image' ? { ...simulated, ...site?.env } : of === 'volume' ? { ...simulated, CUMULET_VOLUME_BACKENDS: twoBackends } : of === 'compute' || of === 'network' ? simulated : {};
   // Keystone lets a project go while its volumes are still being deleted; tempest counts on it.
   const cloud = await startCloud({ env: { CUMULET_PASSWORDS_ADMIN: 'upstream', CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...light } });
   try {

@@ -18,6 +18,9 @@ test('volume-extended: the guest of that server is told, nobody else', async () 
   expect((await tell(server, id)).body.events).toMatchObject([{ code: 200, status: 'completed' }]);
   await c.t.drain();
   expect(told()).toBe(1);
+  const [action] = (await c.call()('GET', `/v2.1/servers/${server}/os-instance-actions`)).body.instanceActions;
+  expect(action).toMatchObject({ action: 'extend_volume', message: null });
+  expect((await c.call('admin')('GET', `/v2.1/servers/${server}/os-instance-actions/${action.request_id}`, undefined, '2.51')).body.instanceAction.events).toMatchObject([{ event: 'compute_extend_volume', result: 'Success' }]);
   const other = await c.server();
   await tell(other, id);
   await tell(server, '0'.repeat(8));

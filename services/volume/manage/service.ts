@@ -93,18 +93,19 @@ export async function manageable(rt: Runtime, ctx: Context, query: Query, kind: 
   const page = sorted.slice(start, start + Math.min(whole('limit', rt.settings.http.maxLimit), rt.settings.http.maxLimit));
   const ids = await managedIds(rt, page, kind);
   return page.map(f => {
-    const name = f.reference['source-name'] ?? '';
-    const id = ids.get(name.replace(/^.*\//, ''));
+    const id = ids.get(ownName(f));
     return {
       reference: f.reference, size: f.sizeGiB, safe_to_manage: f.safe && id === undefined, ...(kind === 'snapshots' ? { source_reference: f.source ?? {} } : {}),
       ...(detail ? { reason_not_safe: id !== undefined ? 'already managed' : f.reason ?? null, cinder_id: id ?? null, extra_info: f.extra ?? null } : {}),
     };
   });
 }
+/** Without the share of a volume, and without the volume of a snapshot (`<volume>~<snapshot>`): the part that a row's id is in. */
+const ownName = (f: Found): string => (f.reference['source-name'] ?? '').replace(/^.*[/~]/, '');
 /** Names on the backend that belong to rows here: two queries for the page. */
 async function managedIds(rt: Runtime, page: readonly Found[], kind: 'volumes' | 'snapshots'): Promise<Map<string, string>> {
   const table = kind === 'volumes' ? 'volumes' : 'volume_snapshots';
-  const names = page.map(f => (f.reference['source-name'] ?? '').replace(/^.*\//, ''));
+  const names = page.map(ownName);
   const bare = names.map(n => n.replace(/^(volume|snapshot)-/, '').replace(/\.\w+$/, '')).filter(isUuid);
   const rows: { id: string; backend_name: string | null }[] = await rt.db(table).whereIn('id', bare).orWhereIn('backend_name', names).select('id', 'backend_name');
   const prefix = kind === 'volumes' ? 'volume-' : 'snapshot-';
