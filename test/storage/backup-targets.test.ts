@@ -107,6 +107,34 @@ describe('a directory', () => {
   exchange('directory', () => ({ ours, theirs: { driver: 'posix', options: { backup_posix_path: directory, backup_file_size: 16 * MiB } } }));
 });
 
+describe('a full disk', () => {
+  it('is told as such, can be emptied, and a backup goes on when there is room', async () => {
+    const directory = mkdtempSync(join(home, 'full-'));
+    runProgram('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'none', directory]);
+    const driver = posixBackupDriver({ directory, objectBytes: MiB });
+    try {
+      const disk = new Disk(16 * MiB);
+      disk.put(0, randomBytes(disk.bytes));
+      const id = randomUUID();
+      const volumeId = randomUUID();
+      const ref = { id, volumeId, parentId: null, ...driver.place({ id, volumeId, container: null }, new Date()) };
+      const job = { backup: ref, source: disk.source(), moment: 'now', name: null, description: null, createdAt: new Date(), volumeMeta: null };
+      for (let n = 0; n < 2; n += 1) await expect(driver.backup(call, job)).rejects.toMatchObject({ kind: 'full', message: 'The backup cannot be stored: there is no room left.' });
+      await driver.delete(call, ref);
+      expect(await readdir(directory)).toEqual([]);
+      await expect(driver.backup(call, job)).rejects.toMatchObject({ kind: 'full' });
+      runProgram('mount', ['-o', 'remount,size=64m', directory]);
+      await driver.backup(call, job);
+      const target = new Disk(disk.bytes);
+      await driver.restore(call, { chain: [ref], target });
+      disk.expectEqual(target);
+    } finally {
+      await driver.close();
+      runProgram('umount', [directory]);
+    }
+  });
+});
+
 describe('Swift', () => {
   let real: RealSwift;
   beforeAll(async () => { real = await startSwift(join(home, 'swift')); });

@@ -4,7 +4,7 @@ import type { BackupRef } from '../contract.ts';
 import type { BackupUnderTest, Disk } from './lab.ts';
 
 /** A backup as upstream's driver leaves it: large objects, Python's JSON, no hashes but its own. `since`: the disk of its parent. */
-export async function asUpstream(under: BackupUnderTest, ref: BackupRef, disk: Disk, options: { readonly since?: Disk; readonly objectBytes?: number; readonly compression?: string } = {}): Promise<void> {
+export async function asUpstream(under: Pick<BackupUnderTest, 'write'>, ref: BackupRef, disk: Disk, options: { readonly since?: Disk; readonly objectBytes?: number; readonly compression?: string } = {}): Promise<void> {
   const { since, objectBytes = 3 << 20, compression = 'zlib' } = options;
   const block = 32_768;
   const sha = (of: Disk, at: number) => createHash('sha256').update(of.get(at, block)).digest('hex');

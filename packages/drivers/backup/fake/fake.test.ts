@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import { Disk, KiB, MiB } from '../conformance/lab.ts';
+import { asUpstream } from '../conformance/upstream.ts';
 import { fakeBackupDriver, openThreads } from '../index.ts';
 
 const call = plainCall();
@@ -87,5 +88,28 @@ describe('the fake, as a target that fails', () => {
       await driver.delete(call, backup);
       expect(driver.held.size).toBe(0);
     }
+  });
+});
+
+describe("an object of upstream's usual 2 GB", () => {
+  it('passes through, and is named when its end is not what it should be', async () => {
+    const driver = fakeBackupDriver({ threads });
+    const disk = new Disk(80 * MiB);
+    disk.put(0, Buffer.alloc(disk.bytes, 'packs well '));
+    const id = randomUUID();
+    const volumeId = randomUUID();
+    const ref = { id, volumeId, parentId: null, ...driver.place({ id, volumeId, container: null }, new Date()) };
+    const { held } = driver;
+    held.set(ref.container, new Map());
+    const under = { write: async (container: string, name: string, bytes: Buffer) => void held.get(container)?.set(name, bytes) };
+    await asUpstream(under, ref, disk, { objectBytes: 128 * MiB });
+    const target = new Disk(disk.bytes);
+    await driver.restore(call, { chain: [ref], target });
+    disk.expectEqual(target);
+    const metadata = `${ref.serviceMetadata}_metadata`;
+    const text = held.get(ref.container)?.get(metadata)?.toString() ?? '';
+    await under.write(ref.container, metadata, Buffer.from(text.replace(/"md5": ".{4}/, '"md5": "0000')));
+    await expect(driver.restore(call, { chain: [ref], target })).rejects.toThrow(`${ref.serviceMetadata}-00001`);
+    await driver.close();
   });
 });

@@ -1,11 +1,16 @@
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { chmod, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { fakeRunner } from '@cumulet/exec';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { plainCall } from '../../call.ts';
+import { BYTES, jobOf, pattern } from '../conformance/killed.ts';
 import { Disk, MiB } from '../conformance/lab.ts';
 import { posixBackupDriver, type BackupDriver, type BackupRef } from '../index.ts';
 import { shareMount } from './mount.ts';
@@ -98,6 +103,27 @@ describe('a backup directory', () => {
     await chmod(directory, 0o700);
     await driver.check(call);
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('goes on after kill -9, and keeps nothing half written', async () => {
+    const id = randomUUID();
+    const volumeId = randomUUID();
+    const ref = { id, volumeId, parentId: null, ...driver.place({ id, volumeId, container: null }, new Date()) };
+    const folder = join(directory, ref.container);
+    const child = spawn(process.execPath, [fileURLToPath(new URL('../conformance/killed.ts', import.meta.url)), directory, JSON.stringify(ref)], { stdio: ['ignore', 'inherit', 'inherit'] });
+    const gone = once(child, 'exit');
+    const names = () => readdir(folder).catch(() => [] as string[]);
+    while ((await names()).filter((name) => name.includes('_part-')).length < 3) await sleep(5);
+    child.kill('SIGKILL');
+    expect(await gone).toEqual([null, 'SIGKILL']);
+    expect(await names()).not.toContain(`${ref.serviceMetadata}_metadata`);
+    await writeFile(join(folder, `.cumulet~${ref.serviceMetadata}-00030~killed`), 'half');
+    const { read } = await driver.backup(call, jobOf(ref));
+    expect(read).toBeLessThan(BYTES);
+    expect((await names()).filter((name) => name.startsWith('.'))).toEqual([]);
+    const target = new Disk(BYTES);
+    await driver.restore(call, { chain: [ref], target });
+    expect(target.get(0, BYTES).equals(pattern(0, BYTES))).toBe(true);
   });
 
   it('refuses sizes that do not fit together', () => {
