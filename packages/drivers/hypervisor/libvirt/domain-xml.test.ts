@@ -55,6 +55,15 @@ describe('domain XML', () => {
     expect(render({ extraSpecs }).at('devices', 'disk', 'iotune', 'total_iops_sec').text).toBe('100');
   });
 
+  it('keeps the limits of each volume, the root included', () => {
+    const disk = withVolume({ driver_volume_type: 'local', data: { device_path: '/v/1' } }, { qos: { read_iops_sec: 100, total_bytes_sec: 1_000_000, write_iops_sec: 0 } });
+    expect(disk.at('iotune', 'read_iops_sec').text).toBe('100');
+    expect(disk.at('iotune', 'total_bytes_sec').text).toBe('1000000');
+    expect(disk.at('iotune', 'write_iops_sec').exists).toBe(false);
+    const root = render({ root: { kind: 'volume', volume: { volumeId, connection: { driver_volume_type: 'local', data: { device_path: '/v/1' } }, qos: { read_iops_sec: 7 } } } });
+    expect(root.at('devices', 'disk', 'iotune', 'read_iops_sec').text).toBe('7');
+  });
+
   it('describes local files and block devices', () => {
     const file = withVolume({ driver_volume_type: 'local', data: { device_path: '/v/1', format: 'qcow2' } }, { discard: true, multiattach: true });
     expect([file.attribute('type'), file.at('source').attribute('file'), file.at('driver').attribute('type'), file.at('driver').attribute('discard')]).toEqual(['file', '/v/1', 'qcow2', 'unmap']);
