@@ -20,6 +20,7 @@ export const connectPlan = plan('attachment.connect', z.object({ attachmentId: z
     const volume = attachment && await t.transaction(trx => byId(trx, attachment.volume_id));
     if (!attachment || !volume) throw new DriverError('invalid', `Volume attachment ${t.input.attachmentId} could not be found.`);
     if (['error', 'error_deleting', 'deleting', 'creating'].includes(volume.status)) throw new DriverError('invalid', `Volume ${volume.id} is ${volume.status} and cannot be attached.`);
+    refuseEncrypted(volume);
     const mode = attachment.mode === 'ro' || volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw';
     return described(t, volume, await driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), t.input.connector as Connector, { mode }));
   }, { undo: async t => {
@@ -35,6 +36,10 @@ export const connectPlan = plan('attachment.connect', z.object({ attachmentId: z
   });
 
 type Step = Parameters<typeof call>[0] & { transaction<T>(work: (trx: import('knex').Knex.Transaction) => Promise<T>): Promise<T> };
+/** Nothing here opens LUKS: a guest that wrote to such a volume would believe its data encrypted, and it would not be. */
+function refuseEncrypted(volume: VolumeRow): void {
+  if (volume.encryption_key_id !== null) throw new DriverError('unsupported', `Volume ${volume.id} is of an encrypted type, which no host here can open.`);
+}
 /** What upstream adds to every driver's answer: the limits that the hypervisor is to keep, and whether others may have it too. */
 export async function described(t: Pick<Step, 'transaction'>, volume: VolumeRow, info: ConnectionInfo): Promise<ConnectionInfo> {
   const specs = await t.transaction(trx => specsForHypervisor(trx, volume.type_id, volume.size));
@@ -64,6 +69,7 @@ export const initializePlan = plan('volume.initialize_connection', z.object({ vo
   .step('connect', async (t): Promise<ConnectionInfo> => {
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
     if (!volume?.host) throw new DriverError('invalid', `Volume ${t.input.volumeId} has no backend.`);
+    refuseEncrypted(volume);
     return described(t, volume, await driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), { host: '', ...t.input.connector }, { mode: volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw' }));
   }, { undo: async t => {
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
