@@ -1,3 +1,4 @@
+import { DriverError } from '@cumulet/drivers';
 import { metadataContainer, readContainer, restoredFields } from '@cumulet/drivers/backup';
 import type { VolumeRow } from '../volumes/store.ts';
 import type { BackupRow } from './store.ts';
@@ -10,6 +11,14 @@ export const describeVolume = (volume: VolumeRow): string => metadataContainer({
   },
   metadata: volume.metadata, glance: volume.image_metadata,
 });
+
+/** Before the task may end in success: containers that cannot be read, or that ask for another type of encryption, fail the restore. */
+export function checkContainers(volume: VolumeRow, containers: readonly string[]): void {
+  for (const text of containers) {
+    const { encryptedType } = restoredFields(readContainer(text), { name: volume.name });
+    if (encryptedType !== undefined && encryptedType !== volume.type_id) throw new DriverError('invalid', `The source volume type '${encryptedType}' is different than the destination volume type '${volume.type_id}'.`);
+  }
+}
 
 /**
  * What a restored volume's row takes over by upstream's rules, container after container, oldest first; and where it came from, unless it is the backup's own volume.

@@ -13,7 +13,7 @@ import { limited, settleVolume, volumeOf } from '../volumes/plans.ts';
 import { Volume } from '../volumes/states.ts';
 import { byId, hostParts, laneOfVolume, queueOf } from '../volumes/store.ts';
 import { discardFrozen, frozenRef, stillBackupPlan, freezePlan, type Frozen } from './freeze.ts';
-import { describeVolume, restoredValues } from './meta.ts';
+import { checkContainers, describeVolume, restoredValues } from './meta.ts';
 import { backupOf, chainRefs, targetOfRow } from './reach.ts';
 import { Backup, type BackupStatus } from './states.ts';
 import { backupById, backupRef, encodeBackup, patchBackup, type BackupRow } from './store.ts';
@@ -120,6 +120,7 @@ export const restoreBackupPlan = plan('backup.restore', z.object({ backupId: z.s
       ...(restored?.taskId === t.taskId ? { from: { backupId: restored.backupId, objects: restored.objects } } : {}),
       checkpoint: at => t.transaction(trx => patchBackup(trx, row.id, { restored: { taskId: t.taskId, ...at } })),
     });
+    checkContainers(volume, done.volumeMeta);
     return { read: done.read, written: done.written, volumeMeta: done.volumeMeta };
   }, { timeoutMs: long })
   .settles(async (trx, how, t) => {

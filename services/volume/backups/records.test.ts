@@ -85,6 +85,20 @@ test('the row is lost, the record brings it back under its id', async () => {
   expect(await status(delta)).toMatchObject({ status: 'available' });
   expect(await c.show(restore.volume_id)).toMatchObject({ status: 'available' });
 });
+test('backups that build on each other in a circle restore nothing, and hang nothing', async () => {
+  const volume = await c.volume();
+  const [a, b] = [await made(volume), await made(volume)];
+  const record = await exported(a);
+  for (const [id, parent_id] of [[a, b], [b, a]]) await c.t.rt.db('volume_backups').where({ id }).update({ parent_id });
+  expect((await c.admin('POST', `/v3/backups/${a}/restore`, { restore: { volume_id: volume } })).status).toBe(202);
+  expect(await status(a)).toMatchObject({ status: 'available' });
+  await expect.poll(async () => (await c.show(volume))['status']).toBe('error_restoring');
+  await c.t.rt.db('volume_backups').delete();
+  // A record that makes itself its parent is none; one that lies about its parent is found out.
+  expect((await imported(changed(record, { parent_id: a, driver_info: {} }))).status).toBe(400);
+  expect((await imported(changed(record, { parent_id: b, driver_info: {} }))).status).toBe(201);
+  expect(await status(a)).toMatchObject({ status: 'error' });
+});
 test('a record under another id leads to the same objects, which go with the last of them', async () => {
   const id = await made(await c.volume());
   const copy = newId();

@@ -109,6 +109,19 @@ test('a restore that fails leaves the backup and says so of the volume', async (
   expect(await c.show(id)).toMatchObject({ status: 'error_restoring' });
   expect(await show(backup)).toMatchObject({ status: 'available', fail_reason: null });
 });
+test('volume metadata that cannot be read fails the restore, and holds nothing up', async () => {
+  const id = await c.volume();
+  for (const meta of ['{"version": 9}', 'no JSON', '{"version": 2, "volume-base-metadata": {"display_name": "x", "encryption_key_id": "k", "volume_type_id": "other"}}']) {
+    const backup = await made(id);
+    const objects = [...c.target.held.values()].find(o => [...o.keys()].some(n => n.includes(backup) && n.endsWith('_metadata'))) as Map<string, Buffer>;
+    const name = [...objects.keys()].find(n => n.includes(backup) && n.endsWith('_metadata')) as string;
+    objects.set(name, Buffer.from(JSON.stringify({ ...JSON.parse(String(objects.get(name))) as object, volume_meta: meta })));
+    const { volume_id: target } = (await c.demo('POST', `/v3/backups/${backup}/restore`, { restore: {} })).body.restore;
+    await c.t.drain();
+    expect(await c.show(target), meta).toMatchObject({ status: 'error_restoring' });
+    expect(await show(backup)).toMatchObject({ status: 'available' });
+  }
+});
 test('what failed can be started again', async () => {
   const id = await c.volume();
   c.target.faults.failAt('backup');

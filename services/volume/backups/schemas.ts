@@ -32,5 +32,5 @@ export const backupRecord = z.looseObject({
   id: dashedId, size: z.unknown().refine(count).transform(Number), container: z.string().nullish(), service_metadata: z.string().nullish(), object_count: z.unknown().transform(v => (count(v) ? Number(v) : 0)),
   volume_id: dashedId.nullish(), parent_id: dashedId.nullish(), snapshot_id: dashedId.nullish(), encryption_key_id: dashedId.nullish(),
   display_name: z.string().nullish(), display_description: z.string().nullish(), created_at: z.string().nullish(), updated_at: z.string().nullish(), data_timestamp: z.string().nullish(), metadata: z.record(z.string(), z.string()).nullish(),
-});
+}).refine(r => r.parent_id !== r.id, { path: ['parent_id'] });
 export type BackupRecord = z.output<typeof backupRecord>;

@@ -33,15 +33,15 @@ export type NewBackup = Pick<BackupRow, 'id' | 'project_id' | 'user_id' | 'volum
 export async function insertBackup(trx: Trx, row: NewBackup): Promise<void> { await trx('volume_backups').insert(encodeBackup(row)); }
 /** Anything but the status. */
 export async function patchBackup(trx: Trx, id: string, values: Partial<Omit<BackupRow, 'status' | 'task_id'>>): Promise<void> { await trx('volume_backups').where({ id }).update({ ...encodeBackup(values), updated_at: trx.fn.now() }); }
-export const hasChildren = async (trx: Trx, id: string): Promise<boolean> => await trx('volume_backups').where({ parent_id: id }).first('id') !== undefined;
+export const hasChildren = async (trx: Trx, id: string): Promise<boolean> => await trx('volume_backups').where({ parent_id: id }).whereNot({ id }).first('id') !== undefined;
 
-/** The full backup first, the wanted one last; a parent that is not there leaves the chain open at its beginning. */
+/** The full backup first, the wanted one last; a parent that is not there, or that builds on its own child (records can say so), leaves the chain open at its beginning. */
 export async function chainOf(trx: Trx, row: BackupRow): Promise<BackupRow[]> {
   if (row.parent_id === null) return [row];
   const { rows } = await trx.raw(`with recursive chain as (
       select b.*, 0 as depth from volume_backups b where b.id = ?
-      union all select p.*, c.depth + 1 from volume_backups p join chain c on p.id = c.parent_id where c.depth < 10000
-    ) select * from chain order by depth desc`, [row.id]) as { rows: BackupRow[] };
+      union all select p.*, c.depth + 1 from volume_backups p join chain c on p.id = c.parent_id
+    ) cycle id set looped using walked select * from chain where not looped order by depth desc`, [row.id]) as { rows: BackupRow[] };
   return rows;
 }
 /** As drivers know it; undefined for one that never got a place. */
