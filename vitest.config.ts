@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 // hypervisor, and `cloud`, which starts clouds with `npm start`, one at a time, because each owns bridges, guests and two processors' worth of work:
 // the unmodified clients, kill -9 at every step, the one command itself. `npm run test:storage` is for targets that take long to install and start:
 // real Ceph, Swift and NFS.
-const ofClouds = ['test/clients/clients.test.ts', 'test/clients/cinder.test.ts', 'test/clients/backups.test.ts', 'test/faults/*.test.ts', 'test/start/*.test.ts'];
+const ofClouds = ['test/clients/clients.test.ts', 'test/clients/images.test.ts', 'test/clients/cinder.test.ts', 'test/clients/nova.test.ts', 'test/clients/backups.test.ts', 'test/faults/*.test.ts', 'test/start/*.test.ts'];
 // CI's machine is shared and noisy: limits are there to end what hangs, not to time anything, and a test that fails for want of a processor is tried
 // once more (the report says so).
 const retry = process.env['CI'] ? 1 : 0;

@@ -12,7 +12,9 @@ export interface FaultyCloud {
   readonly cloud: TestCloud;
   db(): Db;
   /** A request of the demo user. Repeated while no service answers (a client that gives up is no test): `unanswered` counts those. */
-  call(service: Port, method: string, path: string, body?: unknown): Promise<Answer>;
+  call(service: Port, method: string, path: string, body?: unknown, as?: 'demo' | 'admin'): Promise<Answer>;
+  /** Bytes, once: no second try. */
+  send(service: Port, method: string, path: string, body: Buffer | ReadableStream): Promise<Response>;
   unanswered: number;
   makeServer(name: string): Promise<string>;
   makeVolume(name: string): Promise<string>;
@@ -25,36 +27,38 @@ export interface FaultyCloud {
   end(): Promise<void>;
 }
 
-export async function faultyCloud(): Promise<FaultyCloud> {
-  const cloud = await start();
+/** `env`: settings over those of the harness. */
+export async function faultyCloud(env: Readonly<Record<string, string>> = {}): Promise<FaultyCloud> {
+  const cloud = await start(env);
   return control(cloud).catch(async (error: unknown) => {
     await cloud.end();
     throw error;
   });
 }
 
-const start = () => startCloud({ env: {
+const start = (env: Readonly<Record<string, string>>) => startCloud({ env: {
   CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', CUMULET_HYPERVISOR_FAKE_DELAY_MS: '50',
-  CUMULET_WORKER_LEASE_SECONDS: '2', CUMULET_WORKER_SWEEP_SECONDS: '1', CUMULET_WORKER_CONCURRENCY: '24', CUMULET_DATABASE_POOL: '40', CUMULET_TOKENS_BCRYPT_ROUNDS: '4', CUMULET_HTTP_MAX_EVENT_LOOP_DELAY_MS: '20000',
+  CUMULET_WORKER_LEASE_SECONDS: '2', CUMULET_WORKER_SWEEP_SECONDS: '1', CUMULET_WORKER_CONCURRENCY: '24', CUMULET_DATABASE_POOL: '40', CUMULET_TOKENS_BCRYPT_ROUNDS: '4', CUMULET_HTTP_MAX_EVENT_LOOP_DELAY_MS: '20000', ...env,
 } });
 
 async function control(cloud: TestCloud): Promise<FaultyCloud> {
   const settings = JSON.parse(readFileSync(join(cloud.home, 'run', 'settings.json'), 'utf8')) as { databaseUrl: string };
   const db = connect({ url: settings.databaseUrl, pool: 4, name: 'faults' });
-  let token = '';
+  const tokens = { demo: '', admin: '' };
 
-  const ask = async (service: Port, method: string, path: string, body?: unknown): Promise<Response> => fetch(`http://127.0.0.1:${cloud.ports[service]}${path}`, {
-    method, headers: { 'content-type': 'application/json', 'openstack-api-version': 'compute 2.74', 'x-auth-token': token }, ...(body === undefined ? {} : { body: JSON.stringify(body) }), signal: AbortSignal.timeout(30_000),
+  const ask = async (service: Port, method: string, path: string, body?: unknown, as: 'demo' | 'admin' = 'demo'): Promise<Response> => fetch(`http://127.0.0.1:${cloud.ports[service]}${path}`, {
+    method, headers: { 'content-type': 'application/json', 'openstack-api-version': 'compute 2.74', 'x-auth-token': tokens[as] }, ...(body === undefined ? {} : { body: JSON.stringify(body) }), signal: AbortSignal.timeout(30_000),
   });
-  const login = async () => {
-    const { demo } = JSON.parse(readFileSync(join(cloud.home, 'passwords.json'), 'utf8')) as { demo: string };
-    const who = { name: 'demo', domain: { id: 'default' } };
-    const answer = await ask('identity', 'POST', '/v3/auth/tokens', { auth: { identity: { methods: ['password'], password: { user: { ...who, password: demo } } }, scope: { project: who } } });
+  const login = async (name: 'demo' | 'admin') => {
+    const passwords = JSON.parse(readFileSync(join(cloud.home, 'passwords.json'), 'utf8')) as { demo: string; admin: string };
+    const who = { name, domain: { id: 'default' } };
+    const answer = await ask('identity', 'POST', '/v3/auth/tokens', { auth: { identity: { methods: ['password'], password: { user: { ...who, password: passwords[name] } } }, scope: { project: who } } });
     if (answer.status !== 201) throw new Error(`no token: ${answer.status} ${await answer.text()}`);
-    token = answer.headers.get('x-subject-token') as string;
+    tokens[name] = answer.headers.get('x-subject-token') as string;
     return (await answer.json() as { token: { project: { id: string } } }).token.project.id;
   };
-  const project = await login();
+  const project = await login('demo');
+  await login('admin');
   const found = async (service: Port, path: string): Promise<any> => (await ask(service, 'GET', path)).json();   // oxlint-disable-line no-explicit-any
   const image = (await found('image', '/v2/images?name=tiny')).images[0].id as string;
   const network = (await found('network', '/v2.0/networks?name=private')).networks[0].id as string;
@@ -64,17 +68,20 @@ async function control(cloud: TestCloud): Promise<FaultyCloud> {
   const f: FaultyCloud = {
     cloud, unanswered: 0,
     db: () => db,
-    async call(service, method, path, body) {
+    async call(service, method, path, body, as) {
       let answer: Response | undefined;
       await eventually(async () => {
-        const got = await ask(service, method, path, body).catch(() => undefined);
+        const got = await ask(service, method, path, body, as).catch(() => undefined);
         if (got === undefined || got.status === 503) { f.unanswered++; return false; }
         answer = got;
         return true;
       }, 60_000, `${method} ${path}`);
       const text = await (answer as Response).text();
-      return { status: (answer as Response).status, body: text === '' ? undefined : JSON.parse(text) };
+      return { status: (answer as Response).status, body: text === '' || !(answer as Response).headers.get('content-type')?.includes('json') ? undefined : JSON.parse(text) };
     },
+    send: (service, method, path, body) => fetch(`http://127.0.0.1:${cloud.ports[service]}${path}`, {
+      method, headers: { 'content-type': 'application/octet-stream', 'x-auth-token': tokens.demo }, body: body as RequestInit['body'], duplex: 'half', signal: AbortSignal.timeout(120_000),
+    } as RequestInit),
     async makeServer(name) {
       // A root disk of the host's own and a volume that is made and goes with the server.
       const devices = [{ uuid: image, source_type: 'image', destination_type: 'local', boot_index: 0, delete_on_termination: true }, { source_type: 'blank', destination_type: 'volume', volume_size: 1, delete_on_termination: true }];
