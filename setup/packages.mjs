@@ -33,6 +33,12 @@ export const test = [
   { purpose: 'guests that are namespaces', names: ['busybox-static', 'curl', 'iputils-ping'] },
 ];
 
+/** @type {Group[]} What `npm run test:storage` uses beside that: the targets themselves. Each of its suites says so when one is missing. */
+export const storage = [
+  { purpose: 'Ceph', names: ['ceph-common', 'ceph-mon', 'ceph-mgr', 'ceph-osd'], without: 'nothing is tested on Ceph' },
+  { purpose: 'Swift', names: ['swift-proxy', 'swift-account', 'swift-container', 'swift-object', 'memcached'], without: 'nothing is tested on Swift' },
+];
+
 /** Packages that the demo image is made of. They are unpacked, not installed. The kernel's name changes with each update, so it is asked of its meta package. */
 export const guest = { kernel: 'linux-image-cloud-amd64', names: ['busybox', 'busybox-static', 'dropbear-bin', 'libtomcrypt1', 'libtommath1', 'qemu-guest-agent'] };
 

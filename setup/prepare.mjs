@@ -1,4 +1,4 @@
-// `node setup/prepare.mjs start|test`: brings the machine to where the project can run. It runs before anything is
+// `node setup/prepare.mjs start|test|storage`: brings the machine to where the project can run. It runs before anything is
 // installed, so it uses nothing but Node 20. With nothing to do it takes a fifth of a second.
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -7,7 +7,7 @@ import { download, install, missingPackages, privilege, tidy } from './apt.mjs';
 import { cacheFolder, guestPackages } from './cache.mjs';
 import { installNpmPackages, npmPackagesAreCurrent } from './npm.mjs';
 import { onceForThisMachine } from './once.mjs';
-import { guest, noGuestImage, run, test } from './packages.mjs';
+import { guest, noGuestImage, run, storage, test } from './packages.mjs';
 import { listenForTheEnd, say, StepFailed } from './steps.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -69,10 +69,10 @@ async function guestImageParts() {
 const purpose = process.argv[2];
 listenForTheEnd();
 try {
-  if (purpose !== 'start' && purpose !== 'test') throw new StepFailed('usage: node setup/prepare.mjs start|test');
+  if (purpose !== 'start' && purpose !== 'test' && purpose !== 'storage') throw new StepFailed('usage: node setup/prepare.mjs start|test|storage');
   if (Number(process.versions.node.split('.')[0]) < 20) throw new StepFailed(`Node.js 20 or newer is needed, this is ${process.version}`);
   if (!npmPackagesAreCurrent(root)) await installNpmPackages(root, log);
-  const debian = await debianPackages(purpose === 'test' ? [...run, ...test] : run);
+  const debian = await debianPackages(purpose === 'start' ? run : purpose === 'test' ? [...run, ...test] : [...run, ...test, ...storage]);
   if (debian && !noGuestImage(env)) await guestImageParts();
   await onceForThisMachine(root, cacheFolder(env), log, env);
 } catch (error) {
