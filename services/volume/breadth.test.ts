@@ -7,7 +7,14 @@ afterAll(() => c.close());
 
 const type = async (name: string, extra_specs: object, body: object = {}) => (await c.admin('POST', '/v3/types', { volume_type: { name, extra_specs, ...body } })).body.volume_type.id as string;
 const act = (id: string, action: object, version?: string, who = c.demo) => who('POST', `/v3/volumes/${id}/action`, action, version);
-const waiting = async <T>(answer: Promise<T>): Promise<T> => { await new Promise(go => setTimeout(go, 60)); await c.t.drain(); return answer; };
+/** A request that waits for a task: the worker runs until it is answered. */
+const waiting = async <T>(answer: Promise<T>): Promise<T> => {
+  let over = false;
+  const done = answer.finally(() => { over = true; });
+  done.catch(() => undefined);
+  while (!over) { await c.t.drain(); await new Promise(go => setTimeout(go, 10)); }
+  return done;
+};
 
 test('a type leads to its backend; retype moves, migrate moves back', async () => {
   await type('first', { volume_backend_name: 'one' });
@@ -213,6 +220,7 @@ test('one volume, several servers', async () => {
   expect(await c.show(id)).toMatchObject({ status: 'available', attachments: [] });
 });
 test('what is managed already is said so, volumes and snapshots alike', async () => {
+  await c.report();
   const id = await c.volume();
   const { snapshot } = (await c.demo('POST', '/v3/snapshots', { snapshot: { volume_id: id } })).body;
   await c.t.drain();
@@ -223,9 +231,19 @@ test('what is managed already is said so, volumes and snapshots alike', async ()
   }
 });
 test('a volume of an encrypted type is attached to nobody: its data would not be encrypted', async () => {
+  await c.report();
   const secret = await type('secret', {}, {});
   await c.admin('POST', `/v3/types/${secret}/encryption`, { encryption: { provider: 'luks', control_location: 'front-end' } });
   const id = await c.volume({ volume_type: 'secret' });
   const asked = await waiting(act(id, { 'os-initialize_connection': { connector: { host: 'h' } } }));
   expect([asked.status, sentence(asked)]).toEqual([501, expect.stringContaining('encrypted type')]);
+});
+test('a consistency group is changed on both of its paths', async () => {
+  await c.report();
+  const kind = (await c.admin('GET', '/v3/types/default')).body.volume_type.id;
+  const { id } = (await c.demo('POST', '/v3/consistencygroups', { consistencygroup: { name: 'a', volume_types: kind } })).body.consistencygroup;
+  for (const [path, name] of [[`/v3/consistencygroups/${id}/update`, 'b'], [`/v3/consistencygroups/${id}`, 'c']] as const) {
+    expect((await c.demo('PUT', path, { consistencygroup: { name } })).status).toBe(202);
+    expect((await c.demo('GET', `/v3/consistencygroups/${id}`)).body.consistencygroup.name).toBe(name);
+  }
 });

@@ -41,8 +41,9 @@ export const consistencyRoutes = (rt: Runtime): Operation[] => [
   operation({ id: 'consistencygroups.detail', summary: 'List consistency groups with details', method: 'GET', path: '/consistencygroups/detail', policy: 'group:get_all', permit: 'object', query: Query, handler: async c => { const { page, rows } = await list(rt, c as never, c.query); return { consistencygroups: rows.map(detail), ...nextLink(c as never, 'consistencygroup', page, rows) }; } }),
   operation({ id: 'consistencygroups.show', summary: 'Show a consistency group', method: 'GET', path: '/consistencygroups/:id', policy: 'group:get', permit: 'object', handler: async c => ({ consistencygroup: detail(await show(rt, c as never, id(c))) }) }),
   operation({ id: 'consistencygroups.delete', summary: 'Delete a consistency group', method: 'POST', path: '/consistencygroups/:id/delete', policy: 'group:delete', permit: 'object', body: Delete, handler: async c => { await destroy(rt, c as never, id(c), c.body.consistencygroup?.force ?? false); return new Reply(202); } }),
-  operation({
-    id: 'consistencygroups.update', summary: 'Update a consistency group', method: 'PUT', path: '/consistencygroups/:id/update', policy: 'group:update', permit: 'object', body: Update,
+  // The documented path, and the one that cinderclient takes.
+  ...([['', '/update'], ['_plainly', '']] as const).map(([suffix, tail]) => operation({
+    id: `consistencygroups.update${suffix}`, summary: 'Update a consistency group', method: 'PUT', path: `/consistencygroups/:id${tail}`, policy: 'group:update', permit: 'object', body: Update,
     handler: async c => {
       const g = c.body.consistencygroup;
       // From 3.6 an empty name or description is a change; before it meant nothing.
@@ -52,7 +53,7 @@ export const consistencyRoutes = (rt: Runtime): Operation[] => [
       await update(rt, c as never, id(c), { name, description: about, add: names(g.add_volumes), remove: names(g.remove_volumes) });
       return new Reply(202);
     },
-  }),
+  })),
   operation({ id: 'cgsnapshots.create', summary: 'Create a snapshot of a consistency group', method: 'POST', path: '/cgsnapshots', policy: 'group:create_group_snapshot', permit: 'object', body: SnapshotCreate, status: 202, handler: async c => { const s = c.body.cgsnapshot; return { cgsnapshot: brief(await snapshots.create(rt, c as never, { groupId: s.consistencygroup_id, name: s.name ?? null, description: s.description ?? null })) }; } }),
   operation({ id: 'cgsnapshots.list', summary: 'List snapshots of consistency groups', method: 'GET', path: '/cgsnapshots', policy: 'group:get_all_group_snapshots', permit: 'object', query: Query, handler: async c => { const { rows } = await snapshots.list(rt, c as never, c.query); return { cgsnapshots: rows.map(brief) }; } }),
   operation({ id: 'cgsnapshots.detail', summary: 'List snapshots of consistency groups with details', method: 'GET', path: '/cgsnapshots/detail', policy: 'group:get_all_group_snapshots', permit: 'object', query: Query, handler: async c => { const { rows } = await snapshots.list(rt, c as never, c.query); return { cgsnapshots: rows.map(snapshotDetail) }; } }),
