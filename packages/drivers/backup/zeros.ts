@@ -26,10 +26,7 @@ const streams: readonly (readonly [bytes: number, stream: string])[] = [
 ];
 const unpacked = streams.map(([bytes, stream]) => ({ bytes, stream: Buffer.from(stream, 'base64') }));
 
-/** The finest grain of zeros. */
-export const ZEROS_GRAIN = 512;
-
-/** A bzip2 file of `length` zeros, in a few KiB. `length` is a multiple of ZEROS_GRAIN. */
+/** A bzip2 file of `length` zeros, in a few KiB. `length` is a multiple of 512. */
 export function packedZeros(length: number): Buffer {
   const pieces: Buffer[] = [];
   let left = length;
