@@ -1,6 +1,6 @@
 import type { Trx } from '@cumulet/db';
 import { images, type ImageFacts as Image } from '@cumulet/image';
-import { BadRequest, Fault } from '@cumulet/wire';
+import { BadRequest, Conflict, Fault, isUuid } from '@cumulet/wire';
 import { invalidInput } from './faults.ts';
 
 /** What a volume needs to know of an image. */
@@ -26,8 +26,29 @@ export function imageMetadata(image: Image): Record<string, string> {
   };
 }
 
+/** An id, a URL that ends with one, or the name of the only such image that the caller sees in lists. */
+async function imageId(trx: Trx, who: ImageWho, ref: string): Promise<string> {
+  const last = ref.split('/').at(-1) ?? '';
+  if (isUuid(last)) return last;
+  const rows: { id: string }[] = await trx('images').where({ name: ref }).whereNot({ status: 'pending_delete' }).where(q => {
+    void q.where({ owner: who.projectId }).orWhere({ visibility: 'public' });
+    if (who.admin) void q.orWhereRaw('true');
+    void q.orWhereExists(trx('image_members as m').whereRaw('m.image_id = images.id').where({ 'm.member': who.projectId, 'm.status': 'accepted' }));
+  }).limit(2).select('id');
+  if (rows.length > 1) throw new Conflict(`Multiple matches found for '${ref}', use an ID to be more specific.`);
+  return rows[0]?.id ?? ref;
+}
+/** The snapshot of the boot volume, of an image that nova has made of a volume-backed server (3.46). */
+export function bootSnapshot(image: ImageFacts): string | undefined {
+  let list: unknown;
+  try { list = JSON.parse(image.metadata['block_device_mapping'] ?? '[]'); } catch { return undefined; }   // not nova's
+  const boot = Array.isArray(list) ? (list as { source_type?: unknown; boot_index?: unknown; snapshot_id?: unknown }[]).find(m => m?.source_type === 'snapshot' && m.boot_index === 0) : undefined;
+  return typeof boot?.snapshot_id === 'string' ? boot.snapshot_id : undefined;
+}
+
 /** An image that a volume may be made of; 400 in upstream's words otherwise. */
-export async function imageForVolume(trx: Trx, who: ImageWho, id: string): Promise<ImageFacts> {
+export async function imageForVolume(trx: Trx, who: ImageWho, ref: string): Promise<ImageFacts> {
+  const id = await imageId(trx, who, ref);
   const image = await images.find(trx, { projectId: who.projectId, isAdmin: who.admin }, id).catch((error: unknown) => {
     if (error instanceof Fault && error.status === 404) throw new BadRequest('Invalid image identifier or unable to access requested image.');
     throw error;

@@ -5,7 +5,7 @@ import type { Knex } from 'knex';
 import type { By } from '../for_compute.ts';
 import { invalidInput, invalidSnapshot, invalidVolume, snapshotNotFound, volumeNotFound } from '../faults.ts';
 import { groupForVolume } from '../groups/membership.ts';
-import { imageForVolume, type ImageFacts } from '../images.ts';
+import { bootSnapshot, imageForVolume, type ImageFacts } from '../images.ts';
 import { tell } from '../messages/store.ts';
 import { enforce, enforceVolumeSize } from '../quotas/limits.ts';
 import { place } from '../scheduler/place.ts';
@@ -31,6 +31,8 @@ export interface NewVolumeRequest {
   readonly snapshotId?: string | null | undefined;
   readonly volumeId?: string | null | undefined;
   readonly imageId?: string | null | undefined;
+  /** An image of a volume-backed server stands for the snapshot of its boot volume (3.46). */
+  readonly novaImages?: boolean;
   /** Filled by the task that `begin` starts, in place of this feature's own: a backup's restore. */
   readonly restoreOf?: { readonly status: 'creating' | 'restoring-backup'; readonly minGiB?: number; begin(volume: Pick<VolumeRow, 'id' | 'host'>, by: By): Promise<string> };
   readonly groupId?: string | null | undefined;
@@ -84,7 +86,11 @@ async function findSources(trx: Knex.Transaction, r: NewVolumeRequest): Promise<
     if (!['available', 'in-use'].includes(volume.status)) throw invalidVolume(`Originating source volume status must be one of 'available, in-use' values`);
     return { volume };
   }
-  if (r.imageId) return { image: await imageForVolume(trx, { projectId: r.by.projectId, userId: r.by.userId, admin: r.bound === undefined }, r.imageId) };
+  if (r.imageId) {
+    const image = await imageForVolume(trx, { projectId: r.by.projectId, userId: r.by.userId, admin: r.bound === undefined }, r.imageId);
+    const boot = r.novaImages ? bootSnapshot(image) : undefined;
+    return boot === undefined ? { image } : findSources(trx, { ...r, imageId: null, snapshotId: boot });
+  }
   return {};
 }
 

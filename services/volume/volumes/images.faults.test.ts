@@ -65,3 +65,18 @@ test('a reimage brings the image\'s bytes, a refused one harms nothing', async (
   await p.cloud.t.drain();
   expect(await p.cloud.show(small)).toMatchObject({ status: 'reserved', bootable: 'true' });
 });
+test('an image is named by id, URL or name; one of a volume-backed server stands for its boot snapshot (3.46)', async () => {
+  const imageId = await image();
+  const make = (imageRef: string, version = '3.70') => p.cloud.demo('POST', '/v3/volumes', { volume: { size: 1, imageRef } }, version);
+  for (const ref of [imageId, `http://image/v2/images/${imageId}`, 'made']) expect((await make(ref)).status, ref).toBe(202);
+  expect((await make('not made')).status).toBe(400);
+  expect((await p.cloud.other('POST', '/v3/volumes', { volume: { size: 1, imageRef: 'made' } })).status).toBe(400);
+  await image();
+  expect((await make('made')).status).toBe(409);
+  const id = await p.cloud.volume();
+  const { snapshot } = (await p.cloud.demo('POST', '/v3/snapshots', { snapshot: { volume_id: id } })).body;
+  await p.cloud.t.drain();
+  await p.cloud.t.rt.db('images').where({ id: imageId }).update({ properties: JSON.stringify({ block_device_mapping: JSON.stringify([{ source_type: 'snapshot', boot_index: 0, snapshot_id: snapshot.id }]) }) });
+  expect((await make(imageId, '3.46')).body.volume).toMatchObject({ snapshot_id: snapshot.id });
+  expect((await make(imageId, '3.45')).body.volume).toMatchObject({ snapshot_id: null });
+});

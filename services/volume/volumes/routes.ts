@@ -28,7 +28,7 @@ export const routes = (rt: Runtime): Operation[] => [
       if (image) ctx.require('volume:create_from_image');
       const asked: NewVolumeRequest = {
         by: { ...by(ctx), projectId: ctx.caller.projectId ?? '', userId: ctx.caller.userId }, bound: boundTo(ctx), name: volume.name ?? volume.display_name, description: volume.description ?? volume.display_description, sizeGiB: volume.size,
-        type: volume.volume_type, zone: volume.availability_zone, metadata: volume.metadata, snapshotId: volume.snapshot_id, volumeId: volume.source_volid, imageId: image, groupId: volume.group_id ?? volume.consistencygroup_id,
+        type: volume.volume_type, zone: volume.availability_zone, metadata: volume.metadata, snapshotId: volume.snapshot_id, volumeId: volume.source_volid, imageId: image, novaImages: ctx.dialect.has('nova images'), groupId: volume.group_id ?? volume.consistencygroup_id,
         hints: ctx.body['OS-SCH-HNT:scheduler_hints'] ?? ctx.body['os:scheduler_hints'],
       };
       const id = volume.backup_id ? await createFromBackup(rt, volume.backup_id, asked) : await create(rt, asked);
