@@ -5,7 +5,7 @@ import { proving } from '../testing/proving.ts';
 import { confirmResizes, restoreServers } from '../work/host.ts';
 
 /** What users see of moves, with storage of each host's own and with storage that both share. */
-for (const shared of [false, true]) describe(shared ? 'on shared storage' : 'on storage of their own', () => {
+describe.each([{ shared: false }, { shared: true }])('between hosts, shared storage: $shared', ({ shared }) => {
   let c: TestCloud;
   const lab = proving(() => c);
   const { act, rowOf } = lab;
