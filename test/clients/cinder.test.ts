@@ -14,7 +14,7 @@ const sparse = (path: string, bytes: number) => { const f = openSync(path, 'w');
 const admin = { as: 'admin' } as const;
 const host = 'storage1';
 /** Until it is so. */
-const soon = <T>(look: () => T) => expect.poll(look, { timeout: 60_000, interval: 200 });
+function soon<T>(look: () => T) { return expect.poll(look, { timeout: 60_000, interval: 200 }); }
 const uuid = /^[0-9a-f-]{36}$/;
 
 beforeAll(async () => {

@@ -1,4 +1,3 @@
-import { DriverError } from '@cumulet/drivers';
 import { newId } from '@cumulet/wire';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { callers } from '../../../test/harness/service.ts';
