@@ -81,7 +81,7 @@ test('glance image-*: create, update, tags, download, deactivate', async () => {
   expect(bytesOf('one').equals(content)).toBe(true);
   expect(table(said[5] as string)).toMatchObject([{ ID: id, Name: 'two' }]);
   expect(said[7]).toContain('image_count_total');
-  expect(said[9]).toMatch(/glance-direct/);
+  expect(said[9]).toContain('import-methods');
   expect(said[10]).toMatch(/volumes/);
   const off = await glancedAll(cloud, 'admin', ['image-deactivate', id], ['stores-info', '--detail']);
   expect(off[1]).toContain('data_dir');
