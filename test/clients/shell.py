@@ -31,9 +31,10 @@ def openstack(args):
     from openstackclient import shell
     from openstackclient.common import clientmanager
     # Clients are kept by class, made for one user: the next command may be another's.
-    for cached in vars(clientmanager.ClientManager).values():
-        if hasattr(cached, '_handle'):
-            cached._handle = None
+    for known in clientmanager.ClientManager.__mro__:
+        for cached in vars(known).values():
+            if hasattr(cached, '_handle'):
+                cached._handle = None
     return shell.main(args)
 
 
