@@ -1,6 +1,6 @@
 import { transaction } from '@cumulet/db';
 import { newId } from '@cumulet/wire';
-import { ChildFailed, Parked } from './errors.ts';
+import { ChildFailed, ChildLate, Parked } from './errors.ts';
 import type { ChildOptions, Startable } from './plan.ts';
 import type { RunnerOptions } from './runner.ts';
 import type { TaskRow } from './tasks.ts';
@@ -12,6 +12,7 @@ export async function childOf<CI, CO>(o: RunnerOptions, parent: TaskRow, step: s
     if (existing.state === 'done') return existing.out as CO;
     throw new ChildFailed(existing.id, existing.error?.message ?? `The operation ${existing.plan} was ${existing.state}.`, existing.error?.kind);
   }
+  if (options.until !== undefined && options.until.getTime() <= Date.now()) throw new ChildLate();
   if (!existing) {
     const checked = plan.parts.input.parse(input);
     await transaction(o.db, trx => trx('tasks').insert({
@@ -19,5 +20,5 @@ export async function childOf<CI, CO>(o: RunnerOptions, parent: TaskRow, step: s
       project_id: parent.project_id, user_id: parent.user_id, request_id: parent.request_id, resource_type: options.resource.type, resource_id: options.resource.id,
     }).onConflict(trx.raw('(parent_id, parent_step, lane) where parent_id is not null') as never).ignore());
   }
-  throw new Parked();
+  throw new Parked(true, options.until);
 }

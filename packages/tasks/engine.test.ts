@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { heldByTasks, usageTrigger } from '../../migrations/support.ts';
 import { freshDatabase } from '../../test/harness/database.ts';
 import { provePlan } from './testing.ts';
-import { Killed, noBell, planFor, plans, Runner, Tasks, type Faults, type TaskRow } from './index.ts';
+import { ChildLate, Killed, noBell, planFor, plans, Runner, Tasks, type Faults, type TaskRow } from './index.ts';
 
 const Box: Resource<'creating' | 'available' | 'deleting' | 'error'> = {
   table: 'boxes', label: 'Box', transitional: ['creating', 'deleting'],
@@ -35,14 +35,24 @@ const twice = plan('box.pack', z.object({ id: z.string(), inner: z.string() }))
   .step('inner', async t => t.child(create, { id: t.input.inner }, { lane: `box/${t.input.inner}`, resource: { type: 'box', id: t.input.inner } }), { undo: async t => { t.deps.calls.push('undo inner'); } })
   .step('wrap', async t => { await trouble(t, 'wrap'); return t.out.inner.paint.color; });
 
+const hasty = plan('box.hasty', z.object({ inner: z.string(), until: z.string() }))
+  .step('inner', async t => {
+    try {
+      await t.child(create, { id: t.input.inner }, { lane: `box/${t.input.inner}`, resource: { type: 'box', id: t.input.inner }, until: new Date(t.input.until) });
+    } catch (error) {
+      if (!(error instanceof ChildLate)) throw error;
+      t.deps.calls.push('went on');
+    }
+  });
+
 let db: Db;
 let listener: ReturnType<typeof createListener>;
 const log = pino({ level: 'silent' });
-const tasks = new Tasks(noBell, plans(create, remove, twice));
+const tasks = new Tasks(noBell, plans(create, remove, twice, hasty));
 let deps: Deps;
 const worker = (owner: string, faults?: Faults, leaseSeconds = 2) => {
   const r = new Runner({ db, bell: noBell, listener, log, host: 'h', owner, leaseSeconds, sweepSeconds: 60, concurrency: 4, ...(faults ? { faults } : {}) });
-  r.register(plans(create, remove, twice), deps);
+  r.register(plans(create, remove, twice, hasty), deps);
   return r;
 };
 const start = async (id = newId()) => transaction(db, async trx => {
@@ -190,6 +200,23 @@ test('a parent waits for its child without holding a worker', async () => {
   while ((await row(parent)).live) await new Promise(f => setTimeout(f, 10));
   await r.stop();
   expect(await row(parent)).toMatchObject({ state: 'done', out: { wrap: 'red on shelf' } });
+});
+test('a parent with little patience goes on, and so does its child', async () => {
+  for (const hang of [true, false]) {
+    const inner = newId();
+    await db('boxes').insert({ id: inner, status: 'available' });
+    deps.calls.length = 0;
+    deps.trouble = { at: 'paint', hang };
+    const until = new Date(Date.now() + (hang ? 300 : 60_000)).toISOString();
+    const parent = await transaction(db, trx => tasks.enqueue(trx, hasty, { inner, until }, { resource: { type: 'pack', id: inner } }));
+    const r = worker('a');
+    await r.serve(['any']);
+    while ((await row(parent)).live) { await new Promise(f => setTimeout(f, 20)); await r.sweep(); }
+    expect(await row(parent)).toMatchObject({ state: 'done' });
+    expect(deps.calls.includes('went on')).toBe(hang);
+    expect((await db('tasks').where({ parent_id: parent }).first('live')).live).toBe(hang);
+    await r.stop();
+  }
 });
 test('a cancelled parent waits until its child has undone', async () => {
   const [outer, inner] = [newId(), newId()];

@@ -9,11 +9,13 @@ export class ChildFailed extends Error {
   readonly childId: string;
   constructor(childId: string, message: string, kind = 'broken') { super(message); this.childId = childId; this.kind = kind; }
 }
-/** Thrown through a step to let the worker go while the task waits. */
+/** The child was not over when the step's patience was; it goes on by itself. */
+export class ChildLate extends Error { constructor() { super('The operation takes longer than it can be waited for.'); } }
+/** Thrown through a step to let the worker go until a child has ended (`forChild`), or `until`. */
 export class Parked extends Error {
-  /** Undefined: until a child ends. */
+  readonly forChild: boolean;
   readonly until: Date | undefined;
-  constructor(until?: Date) { super('parked'); this.until = until; }
+  constructor(forChild: boolean, until?: Date) { super('parked'); this.forChild = forChild; this.until = until; }
 }
 /** Drivers say `kind: 'transient'` when trying again may help. */
 export const isTransient = (error: unknown): boolean => (error as { kind?: unknown } | undefined)?.kind === 'transient';

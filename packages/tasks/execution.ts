@@ -159,7 +159,7 @@ export class Execution {
         if (!owned) throw new LostLease(row.id);
         return work(trx);
       }),
-      sleep: until => { throw new Parked(until); },
+      sleep: until => { throw new Parked(false, until); },
       child: <CI, CO>(plan: Startable<CI, CO>, input: CI, options: ChildOptions) => childOf<CI, CO>(this.#o, row, step.name, plan, input, options),
     };
   }
@@ -199,11 +199,11 @@ export class Execution {
   async #park(parked: Parked): Promise<Due> {
     const { id, fence } = this.#row;
     return transaction(this.#o.db, async trx => {
-      const child = parked.until ? undefined : await trx('tasks').where({ parent_id: id, live: true }).first('id', 'queue', 'fence');
+      const child = parked.forChild ? await trx('tasks').where({ parent_id: id, live: true }).first('id', 'queue', 'fence') : undefined;
       // A child that ended in between has found no parked parent to wake: go on at once.
-      const waits = parked.until !== undefined || child !== undefined;
+      const waits = !parked.forChild || child !== undefined;
       const changed = await trx('tasks').where({ id, fence, live: true }).update({
-        state: waits ? 'parked' : 'queued', lease_until: null, owner: null, updated_at: trx.fn.now(), run_after: parked.until ?? (waits ? 'infinity' : trx.fn.now()),
+        state: waits ? 'parked' : 'queued', lease_until: null, owner: null, updated_at: trx.fn.now(), run_after: waits ? parked.until ?? 'infinity' : trx.fn.now(),
       });
       if (changed === 0) throw new LostLease(id);
       return [...(child ? [child] : []), ...(waits ? [] : [{ id, queue: this.#row.queue, fence }])];

@@ -45,11 +45,12 @@ export interface Run<I, O, D> extends TaskFacts {
   sleep(until: Date): never;
   /**
    * Runs another task and gives its results. The first time it enqueues the child and parks this task, holding no worker; when the child has
-   * ended this step runs again from its start and gets the answer here. A failed child throws `ChildFailed`.
+   * ended this step runs again from its start and gets the answer here. A failed child throws `ChildFailed`; one that is not over at
+   * `options.until`, or would only begin then, throws `ChildLate`.
    */
   child<CI, CO>(plan: Startable<CI, CO>, input: CI, options: ChildOptions): Promise<CO>;
 }
-export interface ChildOptions { readonly queue?: string; readonly lane: string; readonly resource: { readonly type: string; readonly id: string } }
+export interface ChildOptions { readonly queue?: string; readonly lane: string; readonly resource: { readonly type: string; readonly id: string }; readonly until?: Date }
 
 export interface StepOptions<I, O, D> {
   /** Milliseconds; default one hour. */

@@ -1,16 +1,19 @@
-import { plans } from '@cumulet/tasks';
+import { ChildFailed, ChildLate, plans } from '@cumulet/tasks';
 import { z } from 'zod';
 import { callOf, plan } from '../deps.ts';
-import { downAfterSeconds, faultOf, rest } from '../servers/store.ts';
+import { devicesOf, downAfterSeconds, faultOf, rest } from '../servers/store.ts';
 import { dropPorts } from './create.ts';
 import { at, leftBehind, standDownPlan } from './source.ts';
 import { forServer, rowOf, unplugAll } from './steps.ts';
-import { letGoOfVolumes } from './volumes.ts';
+import { letGoOfVolumes, letGoPlan } from './volumes.ts';
 
 const deleteInput = forServer.extend({
   /** Nothing is on this worker's host: only rows go. The host cleans itself when it comes back. */
   local: z.boolean(),
 });
+
+/** Milliseconds that a deletion waits for the backends of the server's volumes. */
+const patienceMs = 20_000;
 
 /** Whatever state it was in: afterwards there is no domain, disk, tap, port, attachment or share of a host. */
 export const deletePlan = plan('server.delete', deleteInput).uncancellable()
@@ -22,7 +25,24 @@ export const deletePlan = plan('server.delete', deleteInput).uncancellable()
       .whereRaw(`host in (select host from allocations where server_id = ? union select host from servers where id = ? and host is not null)`, [serverId, serverId]).orderBy('host').select('host');
     for (const { host } of others) await t.child(standDownPlan, await leftBehind(t.deps.db, serverId, false), at(host, serverId, `delete@${host}`));
   }, { attempts: 10 })
-  .step('unplug', async t => { if (!t.input.local) await unplugAll(t); }, { attempts: 10 })
+  .step('unplug', async t => {
+    if (!t.input.local) await unplugAll(t);
+    return { volumesUntil: new Date(Date.now() + patienceMs).toISOString() };
+  }, { attempts: 10 })
+  // Who sees that the server is gone may delete its volumes in the next moment (Terraform does); a backend that is away does not keep the server, though.
+  .step('volumes', async t => {
+    const { serverId } = t.input;
+    for (const d of await devicesOf(t.deps.db, serverId)) {
+      if (d.attachment_id === null || d.volume_id === null) continue;
+      try {
+        await t.child(letGoPlan, { attachmentId: d.attachment_id, volumeId: d.volume_id, remove: d.delete_on_termination }, { resource: { type: 'server', id: serverId }, lane: `let-go/${d.attachment_id}`, until: new Date(t.out.unplug.volumesUntil) });
+      } catch (error) {
+        if (error instanceof ChildLate || error instanceof ChildFailed) continue;
+        throw error;
+      }
+      await t.deps.db('block_devices').where({ id: d.id }).update({ attachment_id: null, connection: null });
+    }
+  })
   .step('release', async t => {
     const row = await rowOf(t);
     await t.transaction(async trx => {
