@@ -29,6 +29,17 @@ def glance(args):
 
 def openstack(args):
     from openstackclient import shell
+    return shell.main(args)
+
+
+def glance(args):
+    from glanceclient import shell
+    sys.argv = ['glance', *args]
+    return shell.main()
+
+
+def openstack(args):
+    from openstackclient import shell
     from openstackclient.common import clientmanager
     # Clients are kept by class, made for one user: the next command may be another's.
     for known in clientmanager.ClientManager.__mro__:

@@ -36,14 +36,17 @@ const pairs = (text: string): Record<string, string> => Object.fromEntries(table
 /** Debian's clients in one process, against the cloud of that state folder. */
 export async function openShell(home: string): Promise<Shell> {
   const env = Object.fromEntries((['demo', 'admin'] as const).map(as => [as, Object.fromEntries([...readFileSync(join(home, as === 'admin' ? 'openrc' : 'openrc-demo'), 'utf8').matchAll(/^export (OS_\w+)=(?:'([^']*)'|"([^"]*)"|(.*))$/gm)].map(m => [m[1], m[2] ?? m[3] ?? m[4] ?? '']))]));
-  const waiting: ((said: Said) => void)[] = [];
-  const child: Child = await runner.spawn('/usr/bin/python3', [fileURLToPath(new URL('shell.py', import.meta.url))], { stdin: 'pipe', stdout: 'pipe' });
-  createInterface({ input: child.stdout as NonNullable<Child['stdout']> }).on('line', line => waiting.shift()?.(JSON.parse(line) as Said));
-  void child.exit.then(({ stderr }) => { for (const go of waiting.splice(0)) go({ code: 255, out: '', err: `the clients ended: ${stderr}` }); });
-  const ask = (program: string, args: readonly string[], { as = 'demo', version = '3.70' }: Options = {}, more: Record<string, string> = {}) => new Promise<Said>(go => {
-    waiting.push(go);
-    child.stdin?.write(`${JSON.stringify({ program, args, env: { ...env[as], OS_VOLUME_API_VERSION: program === 'cinder' ? version : '3', ...more } })}\n`);
-  });
+  // One process for each user: openstackclient keeps its clients for the one who asked first.
+  const process = async () => {
+    const waiting: ((said: Said) => void)[] = [];
+    const child: Child = await runner.spawn('/usr/bin/python3', [fileURLToPath(new URL('shell.py', import.meta.url))], { stdin: 'pipe', stdout: 'pipe' });
+    createInterface({ input: child.stdout as NonNullable<Child['stdout']> }).on('line', line => waiting.shift()?.(JSON.parse(line) as Said));
+    void child.exit.then(({ stderr }) => { for (const go of waiting.splice(0)) go({ code: 255, out: '', err: `the clients ended: ${stderr}` }); });
+    return { child, ask: (command: object) => new Promise<Said>(go => { waiting.push(go); child.stdin?.write(`${JSON.stringify(command)}\n`); }) };
+  };
+  const users = { demo: await process(), admin: await process() };
+  const ask = (program: string, args: readonly string[], { as = 'demo', version = '3.70' }: Options = {}, more: Record<string, string> = {}) =>
+    users[as].ask({ program, args, env: { ...env[as], OS_VOLUME_API_VERSION: program === 'cinder' ? version : '3', ...more } });
   const words = (args: string | readonly string[]) => (typeof args === 'string' ? args.split(' ') : args);
   const good = async (program: string, args: string | readonly string[], o?: Options): Promise<string> => {
     const said = await ask(program, words(args), o);
@@ -81,6 +84,6 @@ export async function openShell(home: string): Promise<Shell> {
       return shown;
     },
     gone: (volume, o) => until(`the end of ${volume}`, async () => !table(await cinder('list --all-tenants', { as: 'admin', ...o })).some(row => row['ID'] === volume || row['Name'] === volume)),
-    async end() { await child.stop(); },
+    async end() { await Promise.all(Object.values(users).map(u => u.child.stop())); },
   };
 }
