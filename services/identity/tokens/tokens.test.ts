@@ -19,7 +19,7 @@ test('each scope says where one may act', async () => {
   expect(project.headers['vary']).toBe('X-Auth-Token');
   expect(project.body.token).toMatchObject({ methods: ['password'], project: { name: 'admin', domain: { id: 'default', name: 'Default' } }, is_domain: false, user: { name: 'admin', password_expires_at: null } });
   expect(roleNames(project.body)).toEqual(['admin', 'manager', 'member', 'reader']);
-  expect(project.body.token.catalog.map((c: { type: string }) => c.type).toSorted()).toEqual(['block-storage', 'compute', 'identity', 'image', 'network', 'operations', 'placement', 'volumev3']);
+  expect(project.body.token.catalog.map((c: { type: string }) => c.type).toSorted()).toEqual(['backup-catalogue', 'block-storage', 'compute', 'identity', 'image', 'network', 'operations', 'placement', 'volumev3']);
   const system = await cloud.tryLogin('admin', 'admin', { system: { all: true } });
   expect(system.body.token).toMatchObject({ system: { all: true } });
   expect(system.body.token.project).toBeUndefined();
