@@ -5,8 +5,8 @@ import { Agents } from './agents.ts';
 
 export const agentRoutes = (rt: Runtime): Operation[] => [
   operation({
-    id: 'agents.list', summary: 'Agents: what workers do, host by host', method: 'GET', path: '/agents', policy: 'get_agent', query: AnyQuery,
-    handler: ctx => list(rt.db, ctx, Agents, rt.settings.http.maxLimit),
+    id: 'agents.list', summary: 'Agents: what workers do, host by host', method: 'GET', path: '/agents', policy: { anyone: 'as upstream a list is filtered by get_agent, not refused' }, query: AnyQuery,
+    handler: ctx => (ctx.allows('get_agent') ? list(rt.db, ctx, Agents, rt.settings.http.maxLimit) : { agents: [] }),
   }),
   operation({
     id: 'agents.show', summary: 'Show an agent', method: 'GET', path: '/agents/:id', policy: 'get_agent', query: AnyQuery,
