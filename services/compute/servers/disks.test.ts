@@ -145,7 +145,7 @@ describe('a server that boots from a volume is rebuilt (2.93)', () => {
     const id = await running(await boot({ block_device_mapping_v2: [{ boot_index: 0, source_type: 'volume', uuid: volume, destination_type: 'volume' }] }));
     const large = (await as(c.images, 'admin')('POST', '/v2/images', { name: 'large', disk_format: 'raw', container_format: 'bare', visibility: 'public', min_disk: 5 })).body.id as string;
     await as(c.images, 'admin')('PUT', `/v2/images/${large}/file`, Buffer.alloc(1024), undefined, { 'content-type': 'application/octet-stream' });
-    expect((await c.act(id, { rebuild: { imageRef: large } }, { version: '2.93' })).body.badRequest.message).toMatch(/^Volume is smaller than the minimum size/);
+    expect((await c.act(id, { rebuild: { imageRef: large } }, { version: '2.93' })).status).toBe(400);
     expect(await c.show(id)).toMatchObject({ status: 'ACTIVE' });
     await gone(id);
   });
