@@ -36,7 +36,7 @@ const pairs = (text: string): Record<string, string> => Object.fromEntries(table
 /** Debian's clients in one process, against the cloud of that state folder. */
 export async function openShell(home: string): Promise<Shell> {
   const env = Object.fromEntries((['demo', 'admin'] as const).map(as => [as, Object.fromEntries([...readFileSync(join(home, as === 'admin' ? 'openrc' : 'openrc-demo'), 'utf8').matchAll(/^export (OS_\w+)=(?:'([^']*)'|"([^"]*)"|(.*))$/gm)].map(m => [m[1], m[2] ?? m[3] ?? m[4] ?? '']))]));
-  // One process for each user: openstackclient keeps its clients for the one who asked first.
+  // One process for each user. openstackclient does not outlive a command: it keeps what the first one asked for.
   const process = async () => {
     const waiting: ((said: Said) => void)[] = [];
     const child: Child = await runner.spawn('/usr/bin/python3', [fileURLToPath(new URL('shell.py', import.meta.url))], { stdin: 'pipe', stdout: 'pipe' });
@@ -59,7 +59,7 @@ export async function openShell(home: string): Promise<Shell> {
     throw new Error(`${what} did not come within 60 s`);
   };
   return {
-    cinder, one: async (args, o) => pairs(await cinder(args, o)), rows: async (args, o) => table(await cinder(args, o)), openstack: (args, o) => good('openstack', args, o),
+    cinder, one: async (args, o) => pairs(await cinder(args, o)), rows: async (args, o) => table(await cinder(args, o)), openstack: async (args, { as = 'demo' } = {}) => (await runner.run('/usr/bin/openstack', words(args), { timeoutMs: 120_000, env: { ...env[as], PATH: '/usr/bin:/bin' } })).stdout,
     nova: (args, o) => good('nova', args, o), glance: (args, o) => good('glance', args, o),
     async fails(program, args, o) {
       const said = await ask(program, words(args), o);
