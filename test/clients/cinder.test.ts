@@ -384,7 +384,7 @@ describe('every command', () => {
     await s.openstack('volume transfer request delete t');
     for (const command of [
       'volume type create --private --property k=v ot', 'volume type list --long', 'volume type set --description d ot', 'volume type show ot', 'volume type unset --property k ot', 'volume type delete ot', 'volume qos create --consumer both --property read_iops_sec=5 oq', 'volume qos list',
-      'volume qos show oq', 'volume qos associate oq lvm', 'volume qos disassociate --all oq', 'volume qos set --property write_iops_sec=6 oq', 'volume qos unset --property write_iops_sec oq', 'volume qos delete oq', 'volume service list', 'volume backend pool list --long', `volume backend capability show ${host}@lvm-1`,
+      'volume qos show oq', 'volume qos associate oq lvm', 'volume qos disassociate --all oq', 'volume qos set --property write_iops_sec=6 oq', 'volume qos unset --property write_iops_sec oq', 'volume qos delete oq', 'volume service list',
       `volume service set --disable ${host}@sim cinder-volume`, `volume service set --enable ${host}@sim cinder-volume`, 'quota show demo', 'quota set --volumes 60 demo', 'limits show --absolute', 'availability zone list --volume',
     ]) await s.openstack(command, admin);
     await s.openstack('volume delete o1');
