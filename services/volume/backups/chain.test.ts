@@ -17,12 +17,15 @@ const home = mkdtempSync(join(tmpdir(), 'cumulet-chain-'));
 let t: TestRuntime;
 let app: FastifyInstance;
 let close: () => Promise<void>;
+/** Time flies here, so that what a kill can cost is little on a fast machine too. */
+let ms = 0;
+const slow = () => (ms += 1_000);
 let target: BackupDriver;
 beforeAll(async () => {
   t = await testRuntime();
   await bootstrap(t.rt);
   Object.assign(t.rt.settings.volume, { backends: [{ name: 'file', driver: 'file', format: 'raw', reservedPercentage: 0, maxOverSubscriptionRatio: 20, totalGiB: 1 }] });
-  const work = await openWork(t.rt, () => fileDriver({ name: 'file', directory: join(home, 'volumes'), format: 'raw', host: 'testhost', runner: createRunner({ log: t.rt.log }) }), () => target = posixBackupDriver({ name: 'backups', directory: join(home, 'backups'), objectBytes: 1 << 20 }));
+  const work = await openWork(t.rt, () => fileDriver({ name: 'file', directory: join(home, 'volumes'), format: 'raw', host: 'testhost', runner: createRunner({ log: t.rt.log }) }), () => target = posixBackupDriver({ name: 'backups', directory: join(home, 'backups'), objectBytes: 1 << 20, now: slow }));
   t.serve(work);
   await work.start?.();
   app = await makeApp(t.rt);
