@@ -45,14 +45,21 @@ const hasty = plan('box.hasty', z.object({ inner: z.string(), until: z.string() 
     }
   });
 
+const odd = plan('box.odd', z.object({ id: z.string() }))
+  .step('make', async t => { t.deps.store.add(t.input.id); }, { undo: async t => { t.deps.store.delete(t.input.id); } })
+  .settles(async (trx, how, t) => {
+    if (how.state === 'done') throw new TypeError('a bug');
+    await move(trx, Box, t.input.id, { from: ['creating'], to: 'error', heldBy: t.taskId });
+  });
+
 let db: Db;
 let listener: ReturnType<typeof createListener>;
 const log = pino({ level: 'silent' });
-const tasks = new Tasks(noBell, plans(create, remove, twice, hasty));
+const tasks = new Tasks(noBell, plans(create, remove, twice, hasty, odd));
 let deps: Deps;
 const worker = (owner: string, faults?: Faults, leaseSeconds = 2) => {
   const r = new Runner({ db, bell: noBell, listener, log, host: 'h', owner, leaseSeconds, sweepSeconds: 60, concurrency: 4, ...(faults ? { faults } : {}) });
-  r.register(plans(create, remove, twice, hasty), deps);
+  r.register(plans(create, remove, twice, hasty, odd), deps);
   return r;
 };
 const start = async (id = newId()) => transaction(db, async trx => {
@@ -217,6 +224,24 @@ test('a parent with little patience goes on, and so does its child', async () =>
     expect((await db('tasks').where({ parent_id: parent }).first('live')).live).toBe(hang);
     await r.stop();
   }
+});
+test('what is done and cannot be settled is undone, not kept for ever', async () => {
+  const id = newId();
+  const task = await transaction(db, async trx => {
+    const made = await tasks.enqueue(trx, odd, { id }, { resource: { type: 'box', id } });
+    await trx('boxes').insert({ id, status: 'creating', task_id: made });
+    return made;
+  });
+  const r = worker('a');
+  let tries = 0;
+  for (; (await row(task)).live; tries += 1) {
+    await db('tasks').where({ id: task }).update({ run_after: db.fn.now() });
+    await r.run(task);
+  }
+  expect(tries).toBe(6);
+  expect(await row(task)).toMatchObject({ state: 'failed', error: { step: 'make', message: 'An unexpected error stopped the operation. The operator\'s log tells more.' } });
+  expect(await db('boxes').where({ id }).first('status')).toEqual({ status: 'error' });
+  expect(deps.store.has(id)).toBe(false);
 });
 test('a cancelled parent waits until its child has undone', async () => {
   const [outer, inner] = [newId(), newId()];

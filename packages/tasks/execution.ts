@@ -17,6 +17,8 @@ export class Killed extends Error {}
 type Due = readonly { queue: string; id: string; fence: number }[];
 type Step = AnyPlan['parts']['steps'][number];
 const undoAttempts = 6;
+/** After so many settles that threw, what was done is undone. */
+const settleAttempts = 5;
 
 /** Milliseconds to wait before the next try: 1 s, 2 s, 4 s … at most a minute, with jitter. */
 const backoff = (attempt: number): number => Math.min(60_000, 1_000 * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
@@ -225,9 +227,13 @@ export class Execution {
       });
     } catch (error) {
       if (error instanceof LostLease) throw error;
-      // A settle that throws is a bug, or the database went away: the task stays alive and is tried again, it does not vanish.
-      this.#o.log.error({ err: error, task: row.id, plan: row.plan }, 'the task could not settle; trying again');
-      await this.#release(new Date(Date.now() + backoff(3)));
+      // A settle that throws is a bug, or the database went away: the task stays alive and is tried again, it does not vanish. What was done
+      // and cannot be settled at all is undone, so that its resource does not wait for ever for an end that never comes.
+      const tries = row.attempt + 1;
+      const hopeless = how.state === 'done' && tries >= settleAttempts;
+      this.#o.log.error({ err: error, task: row.id, plan: row.plan, tries }, hopeless ? 'the task cannot settle; undoing' : 'the task could not settle; trying again');
+      await this.#save(hopeless ? { state: 'undoing', attempt: 0, error: JSON.stringify({ step: this.#plan.parts.steps.at(-1)?.name ?? '', message: publicMessage(error) }) } : { attempt: tries });
+      await this.#release(new Date(Date.now() + (hopeless ? 0 : backoff(tries))));
     }
     return due;
   }
