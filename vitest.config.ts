@@ -1,10 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
-// `npm test` runs `parts`, the tests beside the code, on a real Postgres and Redis, `whole`, what needs more than one service or a real
-// hypervisor, and `cloud`, which starts clouds with `npm start`, one at a time, because each owns bridges, guests and two processors' worth of work:
-// the unmodified clients, kill -9 at every step, the one command itself. `npm run test:storage` is for targets that take long to install and start:
-// real Ceph, Swift and NFS.
-const ofClouds = ['test/clients/clients.test.ts', 'test/clients/images.test.ts', 'test/clients/cinder.test.ts', 'test/clients/nova.test.ts', 'test/clients/backups.test.ts', 'test/faults/*.test.ts', 'test/start/*.test.ts'];
+// `npm test` runs `parts`, the tests beside the code, on a real Postgres and Redis; `whole`, what needs more than one service or a real hypervisor;
+// `simulated`, clouds by `npm start` whose guests are simulated, two at a time: clients spend their time in starting; and `cloud`, clouds that are alone on
+// the machine, because they own bridges, guests and two processors' worth of work, or are killed. `npm run test:storage` is for targets that take long to
+// install and start: real Ceph, Swift and NFS.
+const simulated = ['test/clients/{images,cinder,nova,backups,compute}.test.ts', 'test/faults/images.test.ts'];
+const alone = ['test/clients/clients.test.ts', 'test/faults/faults.test.ts', 'test/start/*.test.ts'];
 // CI's machine is shared and noisy: limits are there to end what hangs, not to time anything, and a test that fails for want of a processor is tried
 // once more (the report says so).
 const retry = process.env['CI'] ? 1 : 0;
@@ -28,7 +29,7 @@ export default defineConfig({
         test: {
           name: 'whole',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/harness/**', 'test/storage/**', ...ofClouds],
+          exclude: ['test/harness/**', 'test/storage/**', ...simulated, ...alone],
           globalSetup: 'test/harness/database.ts',
           fileParallelism: false,
           retry,
@@ -39,14 +40,25 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'simulated',
+          include: simulated,
+          globalSetup: 'test/harness/database.ts',
+          retry,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
           name: 'cloud',
-          include: ofClouds,
+          include: alone,
           globalSetup: 'test/harness/database.ts',
           fileParallelism: false,
           retry,
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -57,7 +69,7 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],
