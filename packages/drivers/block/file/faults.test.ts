@@ -65,10 +65,11 @@ describe('the file driver', { timeout: 300_000 }, () => {
       console.log('done');`);
     for (let round = 0; round < 8; round += 1) {
       const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const exited = once(child, 'exit');       // it may be done before the sleep is
       await once(child.stdout, 'data');
       await sleep(round * (format === 'raw' ? 18 : 50));
       child.kill('SIGKILL');
-      await once(child, 'exit');
+      await exited;
       expect((await read(volume)).equals(now), `volume after round ${round}`).toBe(true);
       await atRest(async () => driver.snapshots?.create(call, snapshot('mid')));
       await atRest(async () => driver.clone?.fromSnapshot(call, snapshot('mid'), { name: 'c', sizeGiB: 1 }));
