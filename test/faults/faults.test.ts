@@ -4,8 +4,8 @@ import { deletePlan as serverDelete } from '../../services/compute/plans/delete.
 import { createPlan as serverCreate } from '../../services/compute/plans/create.ts';
 import { shelvePlan as serverShelve } from '../../services/compute/plans/snapshot.ts';
 import { createPlan as volumeCreate, deletePlan as volumeDelete } from '../../services/volume/volumes/plans.ts';
-import { eventually } from '../harness/processes.ts';
 import { faultyCloud, type FaultyCloud } from './cloud.ts';
+import { all, killedAtEachPoint, pointsOf, times } from './kill.ts';
 import { leftovers } from './leftovers.ts';
 import { Points } from './points.ts';
 
@@ -24,30 +24,12 @@ afterEach(async () => {
   expect(await leftovers(f.db(), f.cloud.home)).toEqual([]);
 });
 
-const pointsOf = (plan: { parts: { steps: readonly { name: string }[] } }) => [...plan.parts.steps.map((step) => step.name), '(end)'];
-const times = <T>(count: number, make: (n: number) => Promise<T>) => Promise.all(Array.from({ length: count }, (_, n) => make(n)));
-const all = (count: number, what: string) => Array.from({ length: count }, () => what);
-
-/** One resource for each point of a plan, all of them stopped there; then the process is killed, once for all of them. */
-async function killedAtEachPoint<T>(victim: 'api' | 'worker', plan: { kind: string; parts: { steps: readonly { name: string }[] } }, begin: (n: number) => Promise<T>): Promise<T[]> {
-  const where = pointsOf(plan);
-  await points.set(plan.kind, where);
-  const begun = await times(where.length, begin);
-  await points.reached(where.length);
-  const before = f.cloud.pid(victim);
-  process.kill(before, 'SIGKILL');
-  await points.open({ killed: victim === 'worker' });
-  await eventually(() => f.cloud.pid(victim) !== before, 60_000, `a new ${victim}`);
-  await f.settled();
-  return begun;
-}
-
 describe.each(['worker', 'api'] as const)('SIGKILL of the %s', (victim) => {
   let servers: string[] = [];
   let volumes: string[] = [];
 
   test('at every step of server create', async () => {
-    servers = await killedAtEachPoint(victim, serverCreate, (n) => f.makeServer(`${victim}-${n}`));
+    servers = await killedAtEachPoint(f, points, victim, serverCreate, (n) => f.makeServer(`${victim}-${n}`));
     // Deletion takes one for each of its points, twice.
     servers.push(...await times(Math.max(0, 2 * pointsOf(serverDelete).length - servers.length), (n) => f.makeServer(`${victim}-more-${n}`)));
     await f.settled();
@@ -56,14 +38,14 @@ describe.each(['worker', 'api'] as const)('SIGKILL of the %s', (victim) => {
 
   test('at every step of server shelve', async () => {
     const some = servers.slice(0, pointsOf(serverShelve).length);
-    const answers = await killedAtEachPoint(victim, serverShelve, (n) => f.act(some[n] as string, 'shelve'));
+    const answers = await killedAtEachPoint(f, points, victim, serverShelve, (n) => f.act(some[n] as string, 'shelve'));
     expect(answers.map((a) => a.status)).toEqual(all(some.length, '202').map(Number));
     expect(await f.statuses('server', some)).toEqual(all(some.length, 'SHELVED_OFFLOADED'));
   }, 300_000);
 
   test('at every step of server delete, of servers that run and of shelved ones', async () => {
     for (const some of [servers.slice(-pointsOf(serverDelete).length), servers.slice(0, pointsOf(serverDelete).length)]) {
-      await killedAtEachPoint(victim, serverDelete, (n) => f.remove('server', some[n] as string));
+      await killedAtEachPoint(f, points, victim, serverDelete, (n) => f.remove('server', some[n] as string));
       expect(await f.statuses('server', some)).toEqual(all(some.length, '404'));
     }
     const answers = await Promise.all(servers.map((id) => f.remove('server', id)));
@@ -73,12 +55,12 @@ describe.each(['worker', 'api'] as const)('SIGKILL of the %s', (victim) => {
   }, 300_000);
 
   test('at every step of volume create and delete', async () => {
-    volumes = await killedAtEachPoint(victim, volumeCreate, (n) => f.makeVolume(`${victim}-${n}`));
+    volumes = await killedAtEachPoint(f, points, victim, volumeCreate, (n) => f.makeVolume(`${victim}-${n}`));
     volumes.push(await f.makeVolume(`${victim}-more`));
     await f.settled();
     expect(await f.statuses('volume', volumes)).toEqual(all(volumes.length, 'available'));
     const some = volumes.slice(0, pointsOf(volumeDelete).length);
-    await killedAtEachPoint(victim, volumeDelete, (n) => f.remove('volume', some[n] as string));
+    await killedAtEachPoint(f, points, victim, volumeDelete, (n) => f.remove('volume', some[n] as string));
     expect(await f.statuses('volume', some)).toEqual(all(some.length, '404'));
   }, 300_000);
 });

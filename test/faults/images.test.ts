@@ -8,6 +8,7 @@ import { deletePlan } from '../../services/image/images/tasks.ts';
 import { importPlan } from '../../services/image/imports/tasks.ts';
 import { eventually } from '../harness/processes.ts';
 import { faultyCloud, type FaultyCloud } from './cloud.ts';
+import { all, killedAtEachPoint, pointsOf, times } from './kill.ts';
 import { Points } from './points.ts';
 
 // kill -9 of the API and of the worker in every phase of an image's life: nothing is stuck, and no staged or stored byte is left of what was not finished.
@@ -56,27 +57,12 @@ const uploaded = async (): Promise<string> => {
   expect((await f.send('image', 'PUT', `/v2/images/${id}/file`, content)).status).toBe(204);
   return id;
 };
-const times = <T>(count: number, make: (n: number) => Promise<T>) => Promise.all(Array.from({ length: count }, (_, n) => make(n)));
-/** One task for each point of a plan, all of them stopped there; then the process is killed. */
-async function killedAtEachPoint(victim: 'api' | 'worker', plan: typeof importPlan | typeof deletePlan, make: (n: number) => Promise<string>): Promise<string[]> {
-  const where = [...plan.parts.steps.map((s) => s.name), '(end)'];
-  await points.set(plan.kind, where);
-  const begun = await times(where.length, make);
-  await points.reached(where.length);
-  const before = f.cloud.pid(victim);
-  process.kill(before, 'SIGKILL');
-  await points.open({ killed: victim === 'worker' });
-  await eventually(() => f.cloud.pid(victim) !== before, 60_000, `a new ${victim}`);
-  await f.settled();
-  return begun;
-}
-const count = (plan: typeof importPlan | typeof deletePlan) => plan.parts.steps.length + 1;
-const all = (n: number, what: string) => Array.from({ length: n }, () => what);
+const count = (plan: typeof importPlan | typeof deletePlan) => pointsOf(plan).length;
 
 describe.each(['worker', 'api'] as const)('SIGKILL of the %s', (victim) => {
   let images: string[] = [];
   test('at every step of a web-download', async () => {
-    images = await killedAtEachPoint(victim, importPlan, async () => begin(await image(), { name: 'web-download', uri: url }));
+    images = await killedAtEachPoint(f, points, victim, importPlan, async () => begin(await image(), { name: 'web-download', uri: url }));
     expect(await states(images)).toEqual(all(images.length, 'active file'));
   });
   test('at every step of an import of staged data, into two stores', async () => {
@@ -85,18 +71,18 @@ describe.each(['worker', 'api'] as const)('SIGKILL of the %s', (victim) => {
       expect((await f.send('image', 'PUT', `/v2/images/${id}/stage`, content)).status).toBe(204);
       return id;
     });
-    await killedAtEachPoint(victim, importPlan, (n) => begin(staged[n] as string, { name: 'glance-direct' }, ['file', 'spare']));
+    await killedAtEachPoint(f, points, victim, importPlan, (n) => begin(staged[n] as string, { name: 'glance-direct' }, ['file', 'spare']));
     expect(await states(staged)).toEqual(all(staged.length, 'active file,spare'));
     images.push(...staged);
   });
   test('at every step of a copy to another store', async () => {
     const some = images.slice(0, count(importPlan));
-    await killedAtEachPoint(victim, importPlan, (n) => begin(some[n] as string, { name: 'copy-image' }, ['spare'], 'admin'));
+    await killedAtEachPoint(f, points, victim, importPlan, (n) => begin(some[n] as string, { name: 'copy-image' }, ['spare'], 'admin'));
     expect(await states(some)).toEqual(all(some.length, 'active file,spare'));
   });
   test('at every step of deletion', async () => {
     const some = images.splice(0, count(deletePlan));
-    await killedAtEachPoint(victim, deletePlan, async (n) => {
+    await killedAtEachPoint(f, points, victim, deletePlan, async (n) => {
       expect((await f.call('image', 'DELETE', `/v2/images/${some[n]}`)).status).toBe(204);
       return some[n] as string;
     });

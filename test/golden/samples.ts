@@ -1,5 +1,6 @@
-import { as, callers } from '../harness/service.ts';
+import { callers } from '../harness/service.ts';
 import type { TestCloud } from '../../services/compute/testing/cloud.ts';
+import { asking } from './asking.ts';
 
 /** What asks for a reply that upstream documents with a sample, at a microversion. */
 export type Ask = (version: string) => Promise<{ status: number; body: unknown }>;
@@ -7,15 +8,7 @@ const later = (version: string, than: string): boolean => Number(version.split('
 
 /** A server with everything that a reply may speak of, and for each sample the request whose reply it is. */
 export async function sampleRequests(c: TestCloud): Promise<Record<string, Ask>> {
-  const project = callers.admin.projectId as string;
-  const nova = c.call('admin');
-  const cinder = as(c.volumes, 'admin', 'volume');
-  const must = async (answer: Promise<{ status: number; body: any }>): Promise<any> => {   // oxlint-disable-line no-explicit-any
-    const { status, body } = await answer;
-    if (status >= 400) throw new Error(`${status} ${JSON.stringify(body)}`);
-    return body;
-  };
-  const settle = async <T>(made: Promise<T>): Promise<T> => { const it = await made; await c.t.drain(); return it; };
+  const { project, nova, cinder, must, settled: settle } = asking(c);
   const fresh = (() => { let n = 0; return (stem: string) => `${stem}-${++n}`; })();
   const volume = async (): Promise<string> => (await settle(must(cinder('POST', `/v3/${project}/volumes`, { volume: { size: 1 } })))).volume.id as string;
 

@@ -1,4 +1,5 @@
 import type { TestCloud } from '../../services/compute/testing/cloud.ts';
+import { asking } from './asking.ts';
 import { as, callers } from '../harness/service.ts';
 
 /** Ids that stand for the recorded ones, by what a path calls their kind, and by the state of the server that the recording shows. */
@@ -11,16 +12,8 @@ export interface Situation {
 
 /** What the recordings look at: servers in every state, one with a volume, a key, tags and metadata. */
 export async function situation(c: TestCloud): Promise<Situation> {
-  const project = callers.admin.projectId as string;
-  const nova = c.call('admin');
-  const cinder = as(c.volumes, 'admin', 'volume');
-  const must = async (answer: Promise<{ status: number; body: any }>): Promise<any> => {   // oxlint-disable-line no-explicit-any
-    const { status, body } = await answer;
-    if (status >= 400) throw new Error(`${status} ${JSON.stringify(body)}`);
-    return body;
-  };
+  const { project, nova, cinder, must, settled } = asking(c);
   const volume = (body: object) => must(cinder('POST', `/v3/${project}/volumes`, { volume: body }));
-  const settled = async <T>(made: Promise<T>): Promise<T> => { const it = await made; await c.t.drain(); return it; };
 
   await must(nova('POST', '/v2.1/os-keypairs', { keypair: { name: 'gk' } }, '2.10'));
   await must(nova('POST', '/v2.1/os-server-groups', { server_group: { name: 'gsg', policy: 'anti-affinity' } }, '2.64'));

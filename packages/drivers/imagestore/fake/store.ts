@@ -5,6 +5,7 @@ import { DriverError } from '../../errors.ts';
 import { scriptedFaults, type Faults } from '../../faults.ts';
 import { rangeOf } from '../../sparse.ts';
 import type { ImageStore } from '../contract.ts';
+import { taking } from '../streams.ts';
 
 type Verb = 'check' | 'put' | 'get' | 'delete' | 'size' | 'free' | 'list' | 'uploads.offset' | 'uploads.append' | 'uploads.read' | 'uploads.finish' | 'uploads.discard';
 
@@ -33,24 +34,14 @@ export function fakeStore(options: { readonly name?: string; readonly capacityBy
   const absent = () => new DriverError('absent', 'The image cannot be read: it is not there.');
 
   /** All that comes; `keep` sees each piece as it does. */
-  async function collect(call: Call, body: Readable, keep: (chunk: Buffer) => void): Promise<void> {
-    const stop = () => body.destroy(call.signal.reason instanceof Error ? call.signal.reason : new Error('aborted'));
-    call.signal.addEventListener('abort', stop, { once: true });
-    try {
-      for await (const chunk of body) {
-        const bytes = Buffer.from(chunk as Uint8Array);
-        if (used() + bytes.length > total) throw new DriverError('full', 'The image cannot be stored: there is no room left.');
-        keep(bytes);
-      }
-      call.signal.throwIfAborted();
-    } catch (error) {
-      call.signal.throwIfAborted();
-      throw error instanceof DriverError ? error : body.errored ?? error;
-    } finally {
-      call.signal.removeEventListener('abort', stop);
-      body.destroy();
+  const collect = (call: Call, body: Readable, keep: (chunk: Buffer) => void): Promise<void> => taking(call, body, async () => {
+    for await (const chunk of body) {
+      const bytes = Buffer.from(chunk as Uint8Array);
+      if (used() + bytes.length > total) throw new DriverError('full', 'The image cannot be stored: there is no room left.');
+      keep(bytes);
     }
-  }
+    call.signal.throwIfAborted();
+  });
   const guard = <T>(verb: Verb, call: Call, work: () => T | Promise<T>) => faults.through(verb, call, work);
   const single = async <T>(imageId: string, work: () => Promise<T>): Promise<T> => {
     if (writing.has(imageId)) throw new DriverError('busy', 'The image is being uploaded already.');
