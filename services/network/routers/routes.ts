@@ -10,7 +10,7 @@ import { Subnets } from '../subnets/subnets.ts';
 import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
 import { checkRoutes, extraRoutes } from './extra_routes.ts';
 import { CreateRouter, InterfaceBody, Routers, UpdateRouter, type RouterRow } from './routers.ts';
-import { addInterface, insertRouter, removeInterface, setGateway, type Plugged } from './service.ts';
+import { addInterface, deleteRouter, insertRouter, removeInterface, setGateway, type Plugged } from './service.ts';
 
 const guarded = ['distributed', 'ha', 'external_gateway_info'];
 
@@ -70,9 +70,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
         await transaction(rt.db, async trx => {
           const used = await trx('ports').where({ device_id: row.id, device_owner: 'network:router_interface' }).first('id');
           if (used) throw new Conflict(`Router ${row.id} still has ports`, { kind: 'RouterInUse' });
-          await setGateway(trx, row, null);
-          await trx('routers').where({ id: row.id }).delete();
-          await applyRouter(rt.tasks, trx, row.id, row.host);
+          await deleteRouter(rt.tasks, trx, row);
         });
         return new Reply(204);
       },

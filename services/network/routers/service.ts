@@ -1,7 +1,9 @@
 import type { Trx } from '@cumulet/db';
+import type { Tasks } from '@cumulet/tasks';
 import { BadRequest, Conflict, newId, NotFound } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { insertPort } from '../ports/service.ts';
+import { applyRouter } from '../wiring/enqueue.ts';
 import type { Gateway, RouterRow } from './routers.ts';
 
 interface NetworkFacts { id: string; project_id: string; external: boolean; port_security_enabled: boolean }
@@ -68,6 +70,13 @@ export async function removeInterface(trx: Trx, router: RouterRow, b: { subnet_i
   if (led.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more routes.`, { kind: 'RouterInterfaceInUseByRoute' });
   await trx('ports').where({ id: port.id }).delete();
   return { portId: port.id, subnetId: port.subnet_id, networkId: port.network_id };
+}
+
+/** A router without interfaces goes, with its gateway. */
+export async function deleteRouter(tasks: Tasks, trx: Trx, router: RouterRow): Promise<void> {
+  await setGateway(trx, router, null);
+  await trx('routers').where({ id: router.id }).delete();
+  await applyRouter(tasks, trx, router.id, router.host);
 }
 
 /** For the service itself. */

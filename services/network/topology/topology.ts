@@ -1,7 +1,7 @@
 import type { Trx } from '@cumulet/db';
 import type { Tasks } from '@cumulet/tasks';
 import { Conflict, newId } from '@cumulet/wire';
-import { addInterface, insertRouter, removeInterface, setGateway } from '../routers/service.ts';
+import { addInterface, deleteRouter, insertRouter, removeInterface, setGateway } from '../routers/service.ts';
 import { Routers, type RouterRow } from '../routers/routers.ts';
 import { insertSubnet } from '../subnets/service.ts';
 import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
@@ -39,9 +39,7 @@ export async function removeTopology(tasks: Tasks, trx: Trx, projectId: string):
   for (const one of rows as { router: string; subnet: string }[]) {
     const router = await Routers.select(trx).whereRaw('t.id = ?', [one.router]).first() as unknown as RouterRow;
     await removeInterface(trx, router, { subnet_id: one.subnet });
-    await setGateway(trx, router, null);
-    await trx('routers').where({ id: router.id }).delete();
-    await applyRouter(tasks, trx, router.id, router.host);
+    await deleteRouter(tasks, trx, router);
   }
   await applyNetwork(tasks, trx, network.id);
   await trx('ports').where({ network_id: network.id, device_owner: 'network:dhcp' }).delete();
