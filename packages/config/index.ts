@@ -1,2 +1,3 @@
 export { loadSettings, SettingsError } from './load.ts';
-export { services, settingsSchema, type ServiceName, type Settings } from './settings.ts';
+export { services, type ServiceName } from './settings/services.ts';
+export { settingsSchema, type Settings } from './settings.ts';
