@@ -152,8 +152,18 @@ export interface Volumes {
   detach(call: Call, id: string, volumeId: string): Promise<void>;
   /** Tells a running guest that the volume, already grown by its backend, now has this size. */
   extend(call: Call, id: string, volumeId: string, sizeBytes: number): Promise<void>;
-  /** Copies the live disk to another volume and switches over; the old one is detached at the end. */
-  swap?(call: Call, id: string, volumeId: string, to: VolumeDisk): Promise<void>;
+  readonly swap?: Swap;
+}
+
+/** The storage of an attached volume goes elsewhere while the guest writes to it. It keeps its device, and its id where `to` has the same. */
+export interface Swap {
+  /**
+   * Copies it to `to`, which is as large, and switches over: from then on the guest uses `to` alone, also after its next start. Switched already is
+   * success; a copy that a former try began is gone on with. `busy` where the server does not run: only a running one can be copied.
+   */
+  run(call: Call, id: string, volumeId: string, to: VolumeDisk): Promise<void>;
+  /** Ends a copy to `to` that is under way. What has switched stays so: the answer is whether it has. A server that is gone has not. */
+  abandon(call: Call, id: string, volumeId: string, to: VolumeDisk): Promise<{ switched: boolean }>;
 }
 
 export interface Nics {

@@ -79,13 +79,19 @@ export interface VolumeDisk {
   readonly qos?: DiskLimits;
 }
 
+/** Of any connection: the bytes are a LUKS container that the hypervisor opens. The key itself is never here: the host asks for it by its id. */
+interface Encrypted {
+  readonly encrypted?: boolean;
+  readonly encryption_key_id?: string;
+}
+
 /** Cinder's connection info, as `os-initialize_connection` and attachments give it. Secrets in it never reach a log. */
 export type Connection =
-  | { readonly driver_volume_type: 'local'; readonly data: { readonly device_path: string; readonly format?: 'raw' | 'qcow2' } }
+  | { readonly driver_volume_type: 'local'; readonly data: Encrypted & { readonly device_path: string; readonly format?: 'raw' | 'qcow2' } }
   | {
       readonly driver_volume_type: 'nfs';
       /** The file is `<mount_point_base>/<md5 of export>/<name>`, Nova's own rule; with `device_path` that path is taken instead. */
-      readonly data: {
+      readonly data: Encrypted & {
         readonly export: string;
         readonly name: string;
         readonly format?: 'raw' | 'qcow2';
@@ -95,7 +101,7 @@ export type Connection =
     }
   | {
       readonly driver_volume_type: 'iscsi';
-      readonly data: {
+      readonly data: Encrypted & {
         readonly target_portal: string;
         readonly target_iqn: string;
         readonly target_lun: number;
@@ -106,7 +112,7 @@ export type Connection =
     }
   | {
       readonly driver_volume_type: 'rbd';
-      readonly data: {
+      readonly data: Encrypted & {
         /** `pool/image`. */
         readonly name: string;
         readonly hosts: readonly string[];
@@ -119,7 +125,7 @@ export type Connection =
       };
     }
   /** A volume of the fake backend, for the fake hypervisor alone. */
-  | { readonly driver_volume_type: 'fake'; readonly data: { readonly name: string } };
+  | { readonly driver_volume_type: 'fake'; readonly data: Encrypted & { readonly name: string } };
 
 /** Zero or absent is no limit. */
 export interface DiskLimits {

@@ -68,6 +68,8 @@ export function checkVolume(volume: VolumeDisk): void {
 }
 
 function checkConnection(connection: Connection): void {
+  const key = (connection as { readonly data?: { readonly encryption_key_id?: string } }).data?.encryption_key_id;
+  check(key === undefined || uuid.test(key), 'The id of the volume\'s key is not usable.', key);
   switch (connection.driver_volume_type) {
     case 'local':
       return check(path(connection.data.device_path), 'The path of the volume is not usable.');

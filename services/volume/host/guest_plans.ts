@@ -1,7 +1,8 @@
 import { DriverError, need } from '@cumulet/drivers';
 import type { ConnectionInfo } from '@cumulet/drivers/block';
-import type { VolumeDisk } from '@cumulet/drivers/hypervisor';
+import type { Swap, VolumeDisk } from '@cumulet/drivers/hypervisor';
 import type { Run } from '@cumulet/tasks';
+import type { Knex } from 'knex';
 import { z } from 'zod';
 import { switchPlaces } from '../migration/places.ts';
 import { hostCall, hostPlan, type HostDeps } from './deps.ts';
@@ -24,25 +25,39 @@ export const extendGuestPlan = hostPlan('volume.extend_guest', z.object({ server
 const connection = z.custom<ConnectionInfo>(value => typeof value === 'object' && value !== null);
 const places = z.object({ volumeId: z.string(), targetId: z.string(), to: z.string(), newTypeId: z.string().nullable() });
 
-/**
- * Lets the hypervisor copy a volume that a guest writes to, and switch the guest over. The rows change places in the transaction in which this ends: either
- * the guest and the rows have moved, or neither has.
- */
-export const swapGuestPlan = hostPlan('volume.swap_guest', z.object({
+const swapInput = z.object({
   serverId: z.string(), attachmentId: z.string(), places, from: connection, into: connection, provided: z.object({ providerId: z.string().optional(), meta: z.record(z.string(), z.unknown()).optional() }),
-}))
-  .step('swap_volume', async t => { await noted(t, t.input.serverId, 'swap_volume'); await swap(t, t.input.into); }, { undo: t => swap(t, t.input.from) })
-  .settles(async (trx, how, t) => {
-    if (how.state !== 'done') return;
-    await switchPlaces(trx, { ...t.input.places, provided: t.input.provided, moved: false });
-    const set = { connection: JSON.stringify(t.input.into) };
-    await trx('volume_attachments').where({ id: t.input.attachmentId }).update({ connection_info: set.connection, updated_at: trx.fn.now() });
-    // The next start of the server is made of compute's own note of the connection.
-    await trx('block_devices').where({ attachment_id: t.input.attachmentId }).update(set);
+});
+type Swapping = z.infer<typeof swapInput>;
+
+/**
+ * Lets the hypervisor copy a volume that a guest writes to, and switch the guest over. Once that has happened the guest writes to the new place alone, so that there is
+ * no way back: whatever became of the task, the rows follow the guest.
+ */
+export const swapGuestPlan = hostPlan('volume.swap_guest', swapInput)
+  .revised(2)
+  .step('swap_volume', async t => {
+    await noted(t, t.input.serverId, 'swap_volume');
+    await swapOf(t).run(hostCall(t), t.input.serverId, t.input.places.volumeId, diskOf(t.input));
+    await t.transaction(trx => follow(trx, t.input));
+  }, {
+    timeoutMs: 24 * 3_600_000,
+    undo: async t => {
+      const { switched } = await t.deps.hypervisor.volumes?.swap?.abandon(hostCall(t), t.input.serverId, t.input.places.volumeId, diskOf(t.input)) ?? { switched: false };
+      if (switched) await t.transaction(trx => follow(trx, t.input));
+    },
   });
-async function swap(t: Parameters<typeof hostCall>[0] & { readonly input: { readonly serverId: string; readonly places: { readonly volumeId: string } }; readonly deps: { readonly hypervisor: Parameters<typeof need>[0] & { readonly volumes?: import('@cumulet/drivers/hypervisor').Volumes } } }, into: ConnectionInfo): Promise<void> {
-  const volumes = need(t.deps.hypervisor, 'volumes');
-  if (!volumes.swap) throw new DriverError('unsupported', 'The hypervisor of this server cannot swap a volume while the server has it.');
-  const disk: VolumeDisk = { volumeId: t.input.places.volumeId, connection: into as unknown as VolumeDisk['connection'], readOnly: into.data.access_mode === 'ro' };
-  await volumes.swap(hostCall(t), t.input.serverId, t.input.places.volumeId, disk);
+const diskOf = (input: Swapping): VolumeDisk => ({ volumeId: input.places.volumeId, connection: input.into as unknown as VolumeDisk['connection'], readOnly: input.into.data.access_mode === 'ro', ...(input.into.data['multiattach'] === true ? { multiattach: true } : {}) });
+function swapOf(t: Pick<Run<unknown, unknown, HostDeps>, 'deps'>): Swap {
+  const { swap } = need(t.deps.hypervisor, 'volumes');
+  if (!swap) throw new DriverError('unsupported', 'The hypervisor of this server cannot move a volume while the server has it.');
+  return swap;
+}
+/** The rows change places, and everybody who connects the server again uses the new one. Repeats. */
+async function follow(trx: Knex.Transaction, input: Swapping): Promise<void> {
+  await switchPlaces(trx, { ...input.places, provided: input.provided, moved: false });
+  const into = JSON.stringify(input.into);
+  await trx('volume_attachments').where({ id: input.attachmentId }).update({ connection_info: into, updated_at: trx.fn.now() });
+  // The next start of the server is made of compute's own note of the connection.
+  await trx('block_devices').where({ attachment_id: input.attachmentId }).update({ connection: into });
 }

@@ -4,7 +4,7 @@ import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import { scriptedFaults, type Faults } from '../../faults.ts';
 import { consoleCapBytes, lastLines } from '../console-lines.ts';
-import type { Diagnostics, HostFacts, HypervisorDriver, HypervisorEvent , VolumeDisk } from '../contract.ts';
+import type { Diagnostics, HostFacts, HypervisorDriver, HypervisorEvent, VolumeDisk } from '../contract.ts';
 import { deviceFor, planDisks } from '../disk-plan.ts';
 import { checkNic, checkVolume } from '../validate.ts';
 import { consoleText } from './console-text.ts';
@@ -15,7 +15,7 @@ import { folderState, memoryState } from './state.ts';
 
 export type HypervisorVerb =
   | 'check' | 'host' | 'list' | `servers.${keyof HypervisorDriver['servers']}`
-  | 'volumes.attach' | 'volumes.detach' | 'volumes.extend' | 'volumes.swap' | 'nics.attach' | 'nics.detach'
+  | 'volumes.attach' | 'volumes.detach' | 'volumes.extend' | 'volumes.swap.run' | 'volumes.swap.abandon' | 'nics.attach' | 'nics.detach'
   | 'console.log' | 'console.vnc' | 'snapshot.rootDisk' | 'rescue.start' | 'rescue.stop'
   | 'resize.apply' | 'resize.confirm' | 'resize.revert' | 'resize.keep' | 'resize.grow' | 'crashDump' | 'travel.send' | 'travel.receive'
   | 'migrate.prepare' | 'migrate.live' | 'migrate.force' | 'migrate.abandon' | 'agent.available' | 'agent.setPassword' | 'agent.freeze' | 'agent.thaw' | 'diagnostics';
@@ -114,12 +114,17 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
         if (server) machines.change(id, { volumes: server.volumes.filter((v) => v.volumeId !== volumeId) });
       }),
       extend: (call, id) => verb('volumes.extend', call, () => void machines.require(id)),
-      swap: (call, id, volumeId, to) => verb('volumes.swap', call, () => {
-        checkVolume(to);
-        const { volumes } = machines.require(id);
-        if (!volumes.some((v) => v.volumeId === volumeId || v.volumeId === to.volumeId)) throw new DriverError('absent', 'The server has no such volume.', { detail: volumeId });
-        machines.change(id, { volumes: volumes.map((v) => (v.volumeId === volumeId ? { ...v, volumeId: to.volumeId, connection: to.connection } : v)) });
-      }),
+      swap: {
+        run: (call, id, volumeId, to) => verb('volumes.swap.run', call, () => {
+          checkVolume(to);
+          const { volumes } = machines.require(id);
+          if (!volumes.some((v) => v.volumeId === volumeId || v.volumeId === to.volumeId)) throw new DriverError('absent', 'The server has no such volume.', { detail: volumeId });
+          if (volumes.some((v) => isAt(v, to))) return;
+          if (!machines.isActive(id)) throw new DriverError('busy', 'The server must be running while its volume moves.');
+          machines.change(id, { volumes: volumes.map((v) => (v.volumeId === volumeId ? { ...v, volumeId: to.volumeId, connection: to.connection } : v)) });
+        }),
+        abandon: (call, id, _volumeId, to) => verb('volumes.swap.abandon', call, () => ({ switched: machines.find(id)?.volumes.some((v) => isAt(v, to)) ?? false })),
+      },
     },
     nics: {
       attach: (call, id, nic) => verb('nics.attach', call, () => {
@@ -217,3 +222,5 @@ export function fakeHypervisor(options: FakeHypervisorOptions = {}): FakeHypervi
     }),
   };
 }
+
+const isAt = (volume: VolumeDisk, place: VolumeDisk): boolean => volume.volumeId === place.volumeId && JSON.stringify(volume.connection) === JSON.stringify(place.connection);

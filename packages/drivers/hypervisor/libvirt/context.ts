@@ -33,6 +33,8 @@ export interface LibvirtOptions {
   readonly cgroups?: boolean;
   /** How the daemon of another host reaches this one's: then servers migrate live. */
   readonly migrationUri?: string;
+  /** The passphrase of an encrypted volume by the id of its key; absent: such volumes are refused. It goes to the daemon's memory and nowhere else. */
+  readonly volumeKey?: (keyId: string) => Promise<string>;
   /** How long a guest may take to let go of a device, and how often it is asked. Defaults 20,000 and 8, as Nova. */
   readonly detachTimeoutMs?: number;
   readonly detachAttempts?: number;

@@ -64,6 +64,9 @@ export function diskXml(disk: PlannedDisk, options: DiskXmlOptions): XmlNode {
 
 function volumeXml(volume: VolumeDisk, options: DiskXmlOptions): XmlNode {
   const { connection } = volume;
+  const key = keyOf(volume);
+  // QEMU opens LUKS itself: the guest sees the content, and what reaches the storage is encrypted
+  const encryption = key === undefined ? undefined : { '@format': 'luks', secret: { '@type': 'passphrase', '@uuid': key } };
   const driver = (format: string): XmlNode => ({
     '@name': 'qemu', '@type': format,
     '@cache': options.cache === 'unsafe' && volume.multiattach !== true ? 'unsafe' : volume.multiattach === true ? 'none' : options.cache,
@@ -81,7 +84,7 @@ function volumeXml(volume: VolumeDisk, options: DiskXmlOptions): XmlNode {
       const block = path.startsWith('/dev/');
       return {
         '@type': block ? 'block' : 'file', ...rest, driver: driver(connection.data.format ?? 'raw'),
-        source: block ? { '@dev': path } : { '@file': path },
+        source: { ...(block ? { '@dev': path } : { '@file': path }), encryption },
       };
     }
     case 'iscsi': {
@@ -91,6 +94,7 @@ function volumeXml(volume: VolumeDisk, options: DiskXmlOptions): XmlNode {
         source: {
           '@protocol': 'iscsi', '@name': `${iqn}/${lun}`, host: hostPort(portal),
           auth: user === undefined ? undefined : { '@username': user, secret: { '@type': 'iscsi', '@usage': iscsiSecretUsage(volume.volumeId) } },
+          encryption,
         },
       };
     }
@@ -102,6 +106,7 @@ function volumeXml(volume: VolumeDisk, options: DiskXmlOptions): XmlNode {
           '@protocol': 'rbd', '@name': name,
           host: hosts.map((host, i) => ({ '@name': host.replace(/^\[(.*)\]$/, '$1'), '@port': ports[i] ?? '6789' })),
           auth: enabled === false || user === undefined || secret === undefined ? undefined : { '@username': user, secret: { '@type': 'ceph', '@uuid': secret } },
+          encryption,
         },
       };
     }
@@ -110,6 +115,18 @@ function volumeXml(volume: VolumeDisk, options: DiskXmlOptions): XmlNode {
   }
 }
 
+/** The key of an encrypted volume; libvirt's secret has the same id. */
+export function keyOf({ connection }: VolumeDisk): string | undefined {
+  const { encrypted, encryption_key_id: key } = connection.data;
+  if (encrypted !== true) return undefined;
+  if (key === undefined) throw new DriverError('invalid', 'The encrypted volume names no key.');
+  if (connection.driver_volume_type !== 'iscsi' && connection.driver_volume_type !== 'rbd' && connection.driver_volume_type !== 'fake' && connection.data.format === 'qcow2') {
+    throw new DriverError('unsupported', 'A qcow2 volume cannot be a LUKS container.');
+  }
+  return key;
+}
+
+export const luksSecretUsage = (keyId: string): string => `cumulet-luks-${keyId}`;
 export const iscsiSecretUsage = (volumeId: string): string => `cumulet-${volumeId}`;
 
 /** The file of a `local` or `nfs` connection. NFS shares are mounted under the hash of their export: Nova's rule, so both find the same. */

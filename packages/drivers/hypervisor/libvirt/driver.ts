@@ -18,7 +18,7 @@ import { createNics, createVolumes } from './plug.ts';
 import { pause, powerOff, powerOn, prepare, reboot, restore, start, suspend, unpause } from './power.ts';
 import { createRescue } from './rescue.ts';
 import { createResize } from './resize.ts';
-import { removeSecret } from './secret-setup.ts';
+import { removeKey, removeSecret } from './secret-setup.ts';
 import { Session } from './session.ts';
 import { createSnapshot } from './snapshot.ts';
 import { createTravel } from './travel.ts';
@@ -118,13 +118,15 @@ async function destroy(context: Context, call: Call, id: string, { keepDisks = f
   const folder = context.folder(id);
   const domain = await context.find(id);
   if (domain !== undefined) {
-    const volumes = readDevices(await context.xml(domain, 'persistent')).disks.flatMap((d) => d.volumeId ?? []);
+    const defined = await context.xml(domain, 'persistent');
+    const volumes = readDevices(defined).disks.flatMap((d) => d.volumeId ?? []);
     await context.kill(domain);
     try {
       await context.domains.undefine(domain);
     } catch (error) {
       if (!isLibvirtCode(error, libvirtCode.noDomain)) throw error;
     }
+    for (const disk of defined.at('devices').all('disk')) await removeKey(context, disk);
     for (const volumeId of volumes) await removeSecret(context, volumeId);
   }
   call.signal.throwIfAborted();

@@ -8,6 +8,7 @@ import type { Context } from './context.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
 import type { Files } from './files.ts';
 import { domainState, flag, pausedReason, type DomainHandle } from './protocol.ts';
+import { setSecrets } from './secret-setup.ts';
 
 const progressMs = 500;
 
@@ -21,6 +22,7 @@ export function createMigrate(context: Context, files: Files, migrationUri: stri
     async prepare(call, spec, { sharedDisks }) {
       checkSpec(spec);
       if (await context.find(spec.id)) throw new DriverError('busy', 'The host has this server already.');
+      await setSecrets(context, spec);
       if (!sharedDisks) await files.build(call, context.folder(spec.id), spec);
       const local = migrationUri.startsWith('qemu+unix:');
       const { memory, disks } = sockets(spec.id);

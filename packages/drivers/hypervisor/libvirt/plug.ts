@@ -5,25 +5,14 @@ import type { DiskBus, Nics, Volumes } from '../contract.ts';
 import { checkNic, checkVolume } from '../validate.ts';
 import type { Context } from './context.ts';
 import { aliasOf, readDevices } from './devices.ts';
-import { diskAlias, diskXml } from './disk-xml.ts';
+import { diskXml } from './disk-xml.ts';
 import { nicAlias, nicXml } from './domain-xml.ts';
 import { isLibvirtCode, libvirtCode } from './errors.ts';
+import { both, deviceWith, isVolume, type DeviceKind } from './plugged.ts';
 import { flag, type DomainHandle } from './protocol.ts';
-import { removeSecret, setSecret } from './secret-setup.ts';
+import { removeKey, removeSecret, setSecret } from './secret-setup.ts';
+import { createSwap } from './swap.ts';
 import { toXml, type Element } from './xml.ts';
-
-type Kind = 'disk' | 'interface';
-
-/** The running machine's XML (undefined when it is off) and what its next start will use. */
-async function both(context: Context, domain: DomainHandle): Promise<{ live: Element | undefined; persistent: Element }> {
-  const persistent = await context.xml(domain, 'persistent');
-  const active = ['running', 'paused'].includes(await context.state(domain));
-  return { live: active ? await context.xml(domain) : undefined, persistent };
-}
-
-function deviceWith(domain: Element | undefined, kind: Kind, is: (device: Element) => boolean): Element | undefined {
-  return domain?.at('devices').all(kind).find(is);
-}
 
 /** Plugs it in where it is missing: in the machine, in its definition or in both. */
 async function plug(context: Context, domain: DomainHandle, xml: string, missing: { live: boolean; persistent: boolean }): Promise<void> {
@@ -35,7 +24,7 @@ async function plug(context: Context, domain: DomainHandle, xml: string, missing
  * Takes a device out. A guest lets go when it likes, so the request is repeated until the device is really gone; only then is the
  * definition changed. A guest that never lets go keeps its device, and the caller is told `busy`.
  */
-async function unplug(context: Context, call: Call, domain: DomainHandle, kind: Kind, is: (device: Element) => boolean): Promise<void> {
+async function unplug(context: Context, call: Call, domain: DomainHandle, kind: DeviceKind, is: (device: Element) => boolean): Promise<void> {
   const attempts = context.options.detachAttempts ?? 8;
   const timeoutMs = context.options.detachTimeoutMs ?? 20_000;
   for (let attempt = 1; ; attempt++) {
@@ -61,7 +50,6 @@ async function requestUnplug(context: Context, domain: DomainHandle, xml: string
 }
 
 export function createVolumes(context: Context): Volumes {
-  const isVolume = (volumeId: string) => (disk: Element): boolean => diskAlias.read(aliasOf(disk))?.volumeId === volumeId;
   return {
     async attach(call, id, disk) {
       checkVolume(disk);
@@ -93,7 +81,10 @@ export function createVolumes(context: Context): Volumes {
     },
     async detach(call, id, volumeId) {
       const domain = await context.find(id);
+      const { live, persistent } = domain === undefined ? { live: undefined, persistent: undefined } : await both(context, domain);
+      const disk = deviceWith(live, 'disk', isVolume(volumeId)) ?? deviceWith(persistent, 'disk', isVolume(volumeId));
       if (domain !== undefined) await unplug(context, call, domain, 'disk', isVolume(volumeId));
+      await removeKey(context, disk);
       await removeSecret(context, volumeId);
     },
     async extend(_call, id, volumeId, sizeBytes) {
@@ -102,6 +93,7 @@ export function createVolumes(context: Context): Volumes {
       const device = present?.at('target').attribute('dev');
       if (device !== undefined) await context.domains.blockResize(domain, device, sizeBytes);
     },
+    swap: createSwap(context),
   };
 }
 

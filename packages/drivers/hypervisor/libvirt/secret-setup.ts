@@ -1,9 +1,10 @@
+import { DriverError } from '../../errors.ts';
 import type { Connection, ServerSpec, VolumeDisk } from '../spec.ts';
 import type { Context } from './context.ts';
-import { iscsiSecretUsage } from './disk-xml.ts';
-import { toXml } from './xml.ts';
+import { iscsiSecretUsage, keyOf, luksSecretUsage } from './disk-xml.ts';
+import { toXml, type Element } from './xml.ts';
 
-/** The passwords that the spec's network disks need, given to libvirt in memory only (`ephemeral`): they never reach a file of its own. */
+/** The passwords and keys that the spec's volumes need, given to libvirt in memory only (`ephemeral`): they never reach a file of its own. */
 export async function setSecrets(context: Context, spec: ServerSpec): Promise<void> {
   const volumes = [...(spec.root.kind === 'volume' ? [spec.root.volume] : []), ...(spec.volumes ?? [])];
   for (const volume of volumes) await setSecret(context, volume);
@@ -11,8 +12,18 @@ export async function setSecrets(context: Context, spec: ServerSpec): Promise<vo
 
 export async function setSecret(context: Context, volume: VolumeDisk): Promise<void> {
   const { connection } = volume;
+  await setLuks(context, volume);
   if (connection.driver_volume_type === 'iscsi') return setIscsi(context, volume.volumeId, connection);
   if (connection.driver_volume_type === 'rbd') return setCeph(context, connection);
+}
+
+async function setLuks(context: Context, volume: VolumeDisk): Promise<void> {
+  const key = keyOf(volume);
+  if (key === undefined) return;
+  const passphrase = context.options.volumeKey;
+  if (passphrase === undefined) throw new DriverError('unsupported', 'This host cannot open encrypted volumes: it has no keys.');
+  const xml = toXml({ secret: { '@ephemeral': 'yes', '@private': 'yes', uuid: key, usage: { '@type': 'volume', volume: luksSecretUsage(key) } } });
+  await context.secrets.set(xml, Buffer.from(await passphrase(key)));
 }
 
 async function setIscsi(context: Context, volumeId: string, { data }: Extract<Connection, { driver_volume_type: 'iscsi' }>): Promise<void> {
@@ -30,6 +41,12 @@ async function setCeph(context: Context, { data }: Extract<Connection, { driver_
   if ((await context.secrets.findByUuid(data.secret_uuid)) && !(await context.secrets.exists('ceph', usage))) return;
   const xml = toXml({ secret: { '@ephemeral': 'yes', '@private': 'yes', uuid: data.secret_uuid, usage: { '@type': 'ceph', name: usage } } });
   await context.secrets.set(xml, Buffer.from(data.keyring, 'base64'));
+}
+
+/** Of a disk as libvirt shows it: nothing else uses its key. */
+export async function removeKey(context: Context, disk: Element | undefined): Promise<void> {
+  const key = disk?.at('source', 'encryption', 'secret').attribute('uuid');
+  if (key !== undefined) await context.secrets.remove('volume', luksSecretUsage(key));
 }
 
 export async function removeSecret(context: Context, volumeId: string): Promise<void> {

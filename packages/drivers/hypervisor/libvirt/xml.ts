@@ -59,6 +59,11 @@ export class Element {
     return this.#value !== undefined;
   }
 
+  /** The same element with some of its children and attributes as another one has them. */
+  with(other: Element, keys: readonly string[]): Element {
+    return new Element({ ...this.#object, ...Object.fromEntries(keys.map((key) => [key, other.#object[key]])) });
+  }
+
   /** Back to XML under the given name, e.g. to hand a device to `detachDevice` exactly as libvirt shows it. */
   toXml(name: string): string {
     return builder.build({ [name]: this.#value });
