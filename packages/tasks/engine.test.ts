@@ -121,6 +121,12 @@ describe.each(['place', 'make', 'paint'])('trouble in %s', step => {
     for (let i = 0; i < 3; i++) { await worker('a').run(task); await due(task); }
     expect(await box(id)).toMatchObject({ status: 'available' });
   });
+  test('a database that was away for a moment is nobody\'s failure', async () => {
+    const { id, task } = await start();
+    deps.trouble = { at: step, fail: Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' }), times: 2 };
+    for (let i = 0; i < 3; i++) { await worker('a').run(task); await due(task); }
+    expect(await box(id)).toMatchObject({ status: 'available' });
+  });
   test.each(['before', 'after'] as const)('a worker killed %s it is followed by another', async when => {
     const { id, task } = await start();
     await worker('a', { [when]: (_: string, at: string) => { if (at === step) throw new Killed(); } }).run(task);

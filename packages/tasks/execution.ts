@@ -1,4 +1,4 @@
-import { transaction } from '@cumulet/db';
+import { databaseAway, transaction } from '@cumulet/db';
 import { childOf } from './children.ts';
 import { wakened } from './claim.ts';
 import { Cancelled, isTransient, LostLease, Parked, publicMessage, ShuttingDown, TimedOut } from './errors.ts';
@@ -17,11 +17,15 @@ export class Killed extends Error {}
 type Due = readonly { queue: string; id: string; fence: number }[];
 type Step = AnyPlan['parts']['steps'][number];
 const undoAttempts = 6;
+/** Tries of a step whose database went away: a restart of Postgres is nobody's failure. */
+const awayAttempts = 8;
 /** After so many settles that threw, what was done is undone. */
 const settleAttempts = 5;
 
 /** Milliseconds to wait before the next try: 1 s, 2 s, 4 s … at most a minute, with jitter. */
 const backoff = (attempt: number): number => Math.min(60_000, 1_000 * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
+
+const triesOf = (step: Step, error: unknown): number => (isTransient(error) ? step.attempts : databaseAway(error) ? Math.max(step.attempts, awayAttempts) : 1);
 
 /** One claim's run of one task. Every write carries the fence. */
 export class Execution {
@@ -82,7 +86,9 @@ export class Execution {
       if (error instanceof LostLease || error instanceof Killed || error instanceof ShuttingDown || this.#over.signal.aborted) throw error;
       if (error instanceof Parked) return this.#park(error);
       const step = this.#step;
-      if (step && isTransient(error) && this.#row.attempt + 1 < step.attempts) {
+      // Between steps nothing of a plan has failed, only a write of ours: whoever has the task next goes on from what was saved.
+      if (!step && databaseAway(error)) throw error;
+      if (step && this.#row.attempt + 1 < triesOf(step, error)) {
         this.#o.log.warn({ task: this.#row.id, plan: this.#row.plan, step: step.name, attempt: this.#row.attempt + 1, err: error }, 'step failed, trying again');
         await this.#save({ attempt: this.#row.attempt + 1, steps: JSON.stringify(this.#ended(publicMessage(error))) });
         await this.#release(new Date(Date.now() + backoff(this.#row.attempt)));

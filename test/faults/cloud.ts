@@ -10,6 +10,10 @@ type Kind = 'server' | 'volume';
 /** A cloud whose processes are killed: real Postgres, Redis and disk files, servers and networks on paper. */
 export interface FaultyCloud {
   readonly cloud: TestCloud;
+  /** Ids of the project demo, of the image and of the network that `npm start` has made. */
+  readonly project: string;
+  readonly image: string;
+  readonly network: string;
   db(): Db;
   /** A request of the demo user. Repeated while no service answers (a client that gives up is no test): `unanswered` counts those. */
   call(service: Port, method: string, path: string, body?: unknown, as?: 'demo' | 'admin'): Promise<Answer>;
@@ -47,7 +51,7 @@ async function control(cloud: TestCloud): Promise<FaultyCloud> {
   const tokens = { demo: '', admin: '' };
 
   const ask = async (service: Port, method: string, path: string, body?: unknown, as: 'demo' | 'admin' = 'demo'): Promise<Response> => fetch(`http://127.0.0.1:${cloud.ports[service]}${path}`, {
-    method, headers: { 'content-type': 'application/json', 'openstack-api-version': 'compute 2.74', 'x-auth-token': tokens[as] }, ...(body === undefined ? {} : { body: JSON.stringify(body) }), signal: AbortSignal.timeout(30_000),
+    method, headers: { 'content-type': 'application/json', 'openstack-api-version': 'compute 2.74, volume 3.70', 'x-auth-token': tokens[as] }, ...(body === undefined ? {} : { body: JSON.stringify(body) }), signal: AbortSignal.timeout(30_000),
   });
   const login = async (name: 'demo' | 'admin') => {
     const passwords = JSON.parse(readFileSync(join(cloud.home, 'passwords.json'), 'utf8')) as { demo: string; admin: string };
@@ -63,19 +67,24 @@ async function control(cloud: TestCloud): Promise<FaultyCloud> {
   const image = (await found('image', '/v2/images?name=tiny')).images[0].id as string;
   const network = (await found('network', '/v2.0/networks?name=private')).networks[0].id as string;
   // The quotas of a small project are in the way of many servers at once.
-  await db('quotas').insert([['compute', 'instances'], ['compute', 'cores'], ['compute', 'ram'], ['volume', 'volumes'], ['volume', 'gigabytes']].map(([service, resource]) => ({ service, resource, project_id: project, hard_limit: -1 })));
+  await db('quotas').insert([['compute', 'instances'], ['compute', 'cores'], ['compute', 'ram'], ['volume', 'volumes'], ['volume', 'gigabytes'], ['volume', 'snapshots'], ['volume', 'backups'], ['volume', 'backup_gigabytes']].map(([service, resource]) => ({ service, resource, project_id: project, hard_limit: -1 })));
 
   const f: FaultyCloud = {
-    cloud, unanswered: 0,
+    cloud, project, image, network, unanswered: 0,
     db: () => db,
     async call(service, method, path, body, as) {
       let answer: Response | undefined;
+      let last = '';
       await eventually(async () => {
-        const got = await ask(service, method, path, body, as).catch(() => undefined);
-        if (got === undefined || got.status === 503) { f.unanswered++; return false; }
+        const got = await ask(service, method, path, body, as).catch((error: unknown) => { last = String(error); });
+        if (got === undefined || got.status === 503) {
+          last = got ? await got.text() : last;
+          f.unanswered++;
+          return false;
+        }
         answer = got;
         return true;
-      }, 60_000, `${method} ${path}`);
+      }, 60_000, `${method} ${path}`).catch((error: unknown) => { throw new Error(`${String(error)}: ${last}`, { cause: error }); });
       const text = await (answer as Response).text();
       return { status: (answer as Response).status, body: text === '' || !(answer as Response).headers.get('content-type')?.includes('json') ? undefined : JSON.parse(text) };
     },

@@ -41,8 +41,10 @@ export async function leftovers(db: Db, home: string): Promise<string[]> {
     note(`${what} missing`, wanted.filter((id) => !there.includes(id)));
   };
   compare('a domain', guests(home), await ids('select id from servers where not deleted and host is not null'));
-  compare('a volume file', uuidsIn(join(home, 'volumes')), await ids(`select id from volumes where status not like 'error%' union select id from volume_snapshots where status not like 'error%'`));
-  compare('an image file', uuidsIn(join(home, 'images')), await ids(`select id from images where status = 'active'`));
+  // What was migrated or managed keeps the name of its file.
+  const file = `coalesce(substring(backend_name from '[0-9a-f]{8}-[0-9a-f-]{27}'), id::text)`;
+  compare('a volume file', uuidsIn(join(home, 'volumes')), await ids(`select ${file} id from volumes where status not like 'error%' union select ${file} from volume_snapshots where status not like 'error%'`));
+  compare('an image file', uuidsIn(join(home, 'images')), await ids(`select id from images where status = 'active' and locations <> '[]'`));
   for (const folder of ['snapshots', 'scratch', 'staging']) note(`a file in ${folder}`, filesIn(join(home, folder)));
   return wrong;
 }
