@@ -1,14 +1,17 @@
 import { neutronDress } from '@cumulet/http';
 import { createApp, type Runtime } from '@cumulet/service';
 import type { FastifyInstance } from 'fastify';
+import { addressScopeRoutes } from './address_scopes/routes.ts';
 import { agentRoutes } from './agents/routes.ts';
 import { floatingIpRoutes } from './floating_ips/routes.ts';
 import { availabilityRoutes } from './networks/availability.ts';
 import { networkRoutes } from './networks/routes.ts';
 import { portRoutes } from './ports/routes.ts';
 import { quotaRoutes } from './quotas/routes.ts';
+import { rbacRoutes } from './rbac/routes.ts';
 import { routerRoutes } from './routers/routes.ts';
 import { securityGroupRoutes } from './security_groups/routes.ts';
+import { subnetPoolRoutes } from './subnetpools/routes.ts';
 import { subnetRoutes } from './subnets/routes.ts';
 import { tagRoutes } from './tags/routes.ts';
 import { topologyRoutes } from './topology/routes.ts';
@@ -17,6 +20,6 @@ import { versionRoutes } from './versions/routes.ts';
 export const makeApp = async (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
   name: 'network', title: 'Cumulet network (Neutron v2)', prefixes: ['/v2.0'], dress: neutronDress,
   operations: [
-    ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...quotaRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
+    ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...subnetPoolRoutes(rt), ...addressScopeRoutes(rt), ...rbacRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...quotaRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
   ],
 });

@@ -115,6 +115,11 @@ test('quotas and tags', async () => {
   const { id } = (await other('POST', '/v2.0/networks', { network: {} })).body.network;
   expect(await other('POST', '/v2.0/networks', { network: {} })).toMatchObject({ status: 409, body: { NeutronError: { type: 'OverQuota', message: "Quota exceeded for resources: ['network']." } } });
   expect((await admin('GET', `/v2.0/quotas/${project}/details.json`)).body.quota.network).toEqual({ limit: 1, used: 1, reserved: 0 });
+  // Dashboards show members what their own project has left.
+  for (const last of ['', '/details', '/default']) {
+    expect((await other('GET', `/v2.0/quotas/${project}${last}`)).status).toBe(200);
+    expect((await as(app, 'demo')('GET', `/v2.0/quotas/${project}${last}`)).status).toBe(403);
+  }
   expect(await other('PUT', `/v2.0/networks/${id}/tags`, { tags: ['a', 'b'] })).toMatchObject({ status: 200, body: { tags: ['a', 'b'] } });
   expect((await other('GET', '/v2.0/networks?tags=a,b')).body.networks).toHaveLength(1);
   expect((await other('GET', '/v2.0/networks?not-tags=a')).body.networks.map((n: { id: string }) => n.id)).not.toContain(id);

@@ -63,4 +63,6 @@ async function load(client: pg.Client, tables: Readonly<Record<string, readonly 
 }
 
 const contains = (row: Row, part: Row): boolean => Object.entries(part).every(([column, value]) => Object.hasOwn(row, column) && same(row[column], value));
-const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+const isDocument = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
+/** A document may have gained members. */
+const same = (a: unknown, b: unknown): boolean => (isDocument(a) && isDocument(b) ? contains(a, b) : JSON.stringify(a) === JSON.stringify(b));

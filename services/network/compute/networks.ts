@@ -4,6 +4,7 @@ import type { Tasks } from '@cumulet/tasks';
 import { BadRequest, Conflict, isUuid, NotFound } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { autoTopology } from '../topology/topology.ts';
+import { openTo, sharedWith } from '../rbac/access.ts';
 import { deletePort, insertPort, setGroups } from '../ports/service.ts';
 import { defaultGroup } from '../security_groups/groups.ts';
 import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
@@ -33,7 +34,8 @@ const factsSql = `select p.id::text, p.network_id::text, n.name as network_name,
       from subnets s where s.id in (select a.subnet_id from ip_allocations a where a.port_id = p.id)), '[]') as subnets
   from ports p join networks n on n.id = p.network_id`;
 
-const networkColumns = (trx: Trx) => trx('networks as n').select('n.id', 'n.name', 'n.project_id', 'n.shared', 'n.external', 'n.port_security_enabled', trx.raw('(select count(*)::int from subnets s where s.network_id = n.id) as subnets'));
+/** `shared`: with the project; `open`: it sees the network without owning it. */
+const networkColumns = (trx: Trx, project = '') => trx('networks as n').select('n.id', 'n.name', 'n.project_id', trx.raw(`${sharedWith('n.id')} as shared`, [project]), trx.raw(`${openTo('n.id')} as open`, [project]), 'n.external', 'n.port_security_enabled', trx.raw('(select count(*)::int from subnets s where s.network_id = n.id) as subnets'));
 
 /** `host`: only workers that plug have one. */
 export function networksForCompute(o: { db: Db; tasks: Tasks; host?: NetworkDeps }) {
@@ -51,12 +53,12 @@ export function networksForCompute(o: { db: Db; tasks: Tasks; host?: NetworkDeps
 
   return {
     /** What a project may put servers on without naming it: its own networks and shared ones. */
-    available: async (trx: Trx, who: Who): Promise<NetworkFacts[]> => networkColumns(trx).where(q => q.where('n.project_id', who.projectId ?? '').orWhere('n.shared', true)).where('n.external', false).where('n.admin_state_up', true).orderBy('n.created_at') as never,
+    available: async (trx: Trx, who: Who): Promise<NetworkFacts[]> => networkColumns(trx, who.projectId).where(q => q.where('n.project_id', who.projectId ?? '').orWhereRaw(sharedWith('n.id'), [who.projectId ?? ''])).where('n.external', false).where('n.admin_state_up', true).orderBy('n.created_at') as never,
     /** All that a project sees: its own networks, shared and external ones; administrators see every network. */
-    visible: async (trx: Trx, who: Who): Promise<NetworkFacts[]> => networkColumns(trx).where(q => { if (!who.admin) q.where('n.project_id', who.projectId ?? '').orWhere('n.shared', true).orWhere('n.external', true); }).orderBy('n.created_at') as never,
+    visible: async (trx: Trx, who: Who): Promise<NetworkFacts[]> => networkColumns(trx, who.projectId).where(q => { if (!who.admin) q.where('n.project_id', who.projectId ?? '').orWhereRaw(openTo('n.id'), [who.projectId ?? '']); }).orderBy('n.created_at') as never,
     async network(trx: Trx, who: Who, id: string): Promise<NetworkFacts> {
-      const row = isUuid(id) ? await networkColumns(trx).where('n.id', id).first() as NetworkFacts | undefined : undefined;
-      if (!row || !(who.admin || row.project_id === who.projectId || row.shared || row.external)) throw new BadRequest(`Network ${id} could not be found.`);
+      const row = isUuid(id) ? await networkColumns(trx, who.projectId).where('n.id', id).first() as (NetworkFacts & { open: boolean }) | undefined : undefined;
+      if (!row || !(who.admin || row.project_id === who.projectId || row.open)) throw new BadRequest(`Network ${id} could not be found.`);
       return row;
     },
     async autoAllocate(trx: Knex.Transaction, who: Who): Promise<string> {

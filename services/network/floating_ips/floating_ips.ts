@@ -8,7 +8,7 @@ export interface FloatingIpRow {
   port_details: { name: string; network_id: string; mac_address: string; admin_state_up: boolean; status: string; device_id: string; device_owner: string } | null;
 }
 export const FloatingIps: Collection<FloatingIpRow> = {
-  name: 'floatingip', plural: 'floatingips', fault: 'Floating IP',
+  name: 'floatingip', plural: 'floatingips', fault: 'Floating IP', absent: { kind: 'FloatingIPNotFound' },
   select: trx => trx('floating_ips as t').leftJoin('ports as p', 'p.id', 't.port_id').select('t.*', trx.raw('host(t.floating_ip) as address'), trx.raw('host(t.fixed_ip) as fixed'),
     trx.raw(`case when p.id is null then null else jsonb_build_object('name', p.name, 'network_id', p.network_id, 'mac_address', p.mac_address::text, 'admin_state_up', p.admin_state_up, 'status', p.status, 'device_id', p.device_id, 'device_owner', p.device_owner) end as port_details`)),
   columns: { ...commonColumns, floating_network_id: id('t.floating_network_id'), floating_ip_address: address('t.floating_ip'), fixed_ip_address: address('t.fixed_ip'), port_id: id('t.port_id'), router_id: id('t.router_id'), status: text('t.status'), tags: { sql: 't.tags', kind: 'tags' } },

@@ -3,7 +3,8 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
+import { setNetworkAccess } from '../rbac/access.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { applyNetwork } from '../wiring/enqueue.ts';
 import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate, type NetworkRow } from './networks.ts';
@@ -13,10 +14,11 @@ const guarded = ['shared', 'router:external', 'is_default', 'provider:network_ty
 export function networkRoutes(rt: Runtime): Operation[] {
   const insert = async (trx: Parameters<Parameters<typeof transaction>[1]>[0], ctx: Context, b: NetworkCreate): Promise<string> => {
     const project = projectFor(ctx, b);
-    permitAttributes(ctx, 'create', 'network', b as Record<string, unknown>, guarded, { project_id: project, tenant_id: project });
+    permitAttributes(ctx, 'create', 'network', b, guarded, { project_id: project, tenant_id: project });
     if (b['provider:network_type'] !== undefined && b['provider:network_type'] !== 'local') throw new BadRequest(`Invalid input for operation: network_type value '${b['provider:network_type']}' not supported.`);
     const id = newId();
     await trx('networks').insert({ id, project_id: project, mtu: rt.settings.network.mtu, tags: b.tags ?? [], ...networkColumns(b) });
+    await setNetworkAccess(trx, { id, project_id: project, name: b.name ?? '', shared: false, external: false }, { shared: b.shared, external: b['router:external'] });
     await checkQuota(trx, project, ['network']);
     return id;
   };
@@ -34,7 +36,7 @@ export function networkRoutes(rt: Runtime): Operation[] {
         const rows: NetworkRow[] = await transaction(rt.db, async trx => {
           const ids: string[] = [];
           for (const b of bodies) ids.push(await insert(trx, ctx as Context, b));
-          return await Networks.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as NetworkRow[];
+          return written(trx, ctx, Networks, ids);
         }).catch((error: unknown) => { throw duplicateOf(error) === 'networks_default' ? new Conflict('A default external network already exists.', { kind: 'DefaultExternalNetworkExists' }) : error; });
         return bulk ? { networks: rows.map(row => shownTo(ctx, Networks, row)) } : { network: shownTo(ctx, Networks, rows[0] as NetworkRow) };
       },
@@ -43,11 +45,14 @@ export function networkRoutes(rt: Runtime): Operation[] {
       id: 'networks.update', summary: 'Update a network', method: 'PUT', path: '/networks/:id', policy: 'update_network', permit: 'object', body: UpdateNetwork,
       handler: async ctx => {
         const row = await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '');
-        permitAttributes(ctx as Context, 'update', 'network', ctx.body.network as Record<string, unknown>, guarded, Networks.target(row));
+        permitAttributes(ctx as Context, 'update', 'network', ctx.body.network, guarded, Networks.target(row));
         return transaction(rt.db, async trx => {
-          await trx('networks').where({ id: row.id }).update({ ...networkColumns(ctx.body.network), ...touched(trx) });
+          const b = ctx.body.network;
+          const { shared, external } = await trx('networks').where({ id: row.id }).forUpdate().first('shared', 'external') as { shared: boolean; external: boolean };
+          await setNetworkAccess(trx, { ...row, shared, external }, { shared: b.shared, external: b['router:external'] });
+          await trx('networks').where({ id: row.id }).update({ ...networkColumns(b), ...touched(trx) });
           await applyNetwork(rt.tasks, trx, row.id);
-          return { network: shownTo(ctx, Networks, await Networks.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as NetworkRow) };
+          return { network: await writtenView(trx, ctx, Networks, row.id) };
         });
       },
     }),

@@ -2,8 +2,9 @@ import { spellable } from '@cumulet/drivers/network';
 import { seconds, shape } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
+import { sharedWith } from '../rbac/access.ts';
 import { bool, commonColumns, id, text, type Collection } from '../rest/collection.ts';
-import { flag, integer, ipv4, mac, name, named, owned, tag, uuid } from '../rest/shapes.ts';
+import { flag, integer, ip, mac, name, named, owned, tag, uuid } from '../rest/shapes.ts';
 
 export interface PortRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; network_id: string; mac: string; admin_state_up: boolean; status: string; device_id: string; device_owner: string;
@@ -13,7 +14,7 @@ export interface PortRow {
 
 export const Ports: Collection<PortRow> = {
   name: 'port', plural: 'ports', fault: 'Port',
-  select: trx => trx('ports as t').join('networks as n', 'n.id', 't.network_id').select('t.*', trx.raw('t.mac_address::text as mac'), 'n.project_id as network_project', 'n.shared as network_shared',
+  select: (trx, project = '') => trx('ports as t').join('networks as n', 'n.id', 't.network_id').select('t.*', trx.raw('t.mac_address::text as mac'), 'n.project_id as network_project', trx.raw(`${sharedWith('n.id')} as network_shared`, [project]),
     trx.raw(`coalesce((select jsonb_agg(jsonb_build_object('subnet_id', a.subnet_id, 'ip_address', host(a.ip)) order by a.position, a.ip) from ip_allocations a where a.port_id = t.id), '[]') as fixed_ips`),
     trx.raw('array(select g.security_group_id::text from port_security_groups g where g.port_id = t.id order by 1) as groups')),
   columns: {
@@ -27,13 +28,13 @@ export const Ports: Collection<PortRow> = {
   },
   visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('n.project_id', ctx.caller.projectId ?? '')),
   guarded: ['binding:host_id', 'binding:profile', 'binding:vif_type', 'binding:vif_details', 'resource_request'],
-  target: row => ({ project_id: row.project_id, tenant_id: row.project_id, 'network:project_id': row.network_project, 'network:tenant_id': row.network_project, 'networks:shared': row.network_shared, device_owner: row.device_owner }),
+  target: row => ({ project_id: row.project_id, tenant_id: row.project_id, 'network:project_id': row.network_project, 'network:tenant_id': row.network_project, 'networks:shared': row.network_shared, shared: row.network_shared, device_owner: row.device_owner }),
   view: row => ({
     id: row.id, name: row.name, network_id: row.network_id, tenant_id: row.project_id, mac_address: row.mac, admin_state_up: row.admin_state_up, status: row.status, device_id: row.device_id, device_owner: row.device_owner, fixed_ips: row.fixed_ips, project_id: row.project_id,
     port_security_enabled: row.port_security_enabled, security_groups: row.groups, 'binding:vnic_type': row.binding_vnic_type, 'binding:profile': row.binding_profile, 'binding:host_id': row.binding_host,
     'binding:vif_type': row.binding_host === '' ? 'unbound' : 'bridge', 'binding:vif_details': row.binding_host === '' ? {} : { port_filter: true, connectivity: 'l2' },
     allowed_address_pairs: row.allowed_address_pairs, extra_dhcp_opts: row.extra_dhcp_opts, description: row.description, dns_name: row.dns_name,
-    dns_assignment: row.fixed_ips.map(f => ({ ip_address: f.ip_address, hostname: row.dns_name || `host-${f.ip_address.replaceAll('.', '-')}`, fqdn: `${row.dns_name || `host-${f.ip_address.replaceAll('.', '-')}`}.openstacklocal.` })),
+    dns_assignment: row.fixed_ips.map(f => ({ ip_address: f.ip_address, hostname: row.dns_name || `host-${f.ip_address.replaceAll(/[.:]/g, '-')}`, fqdn: `${row.dns_name || `host-${f.ip_address.replaceAll(/[.:]/g, '-')}`}.openstacklocal.` })),
     tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number, resource_request: null,
   }),
 };
@@ -50,7 +51,7 @@ function fixedIpFilter(q: Knex.QueryBuilder, values: readonly string[]): void {
   }
 }
 
-const fixedIp = z.strictObject({ subnet_id: uuid.optional(), ip_address: ipv4.optional() });
+const fixedIp = z.strictObject({ subnet_id: uuid.optional(), ip_address: ip.optional() });
 const pair = z.strictObject({ ip_address: z.string().regex(/^[0-9.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i), mac_address: mac.refine(m => spellable.mac(m), 'is not the address of one station').optional() });
 const option = z.strictObject({ opt_name: z.string().min(1).max(64), opt_value: z.string().max(255).nullable(), ip_version: integer.pipe(z.literal(4)).optional() })
   // Better refused here than left out of what the DHCP server says.

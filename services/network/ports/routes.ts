@@ -3,9 +3,9 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes } from '../rest/policy.ts';
-import { allocateFor } from '../subnets/allocation.ts';
+import { readdress } from '../subnets/allocation.ts';
 import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
 import { CreatePorts, Ports, UpdatePort, type PortRow } from './ports.ts';
 import { checkPairs, deletePort, insertPort, options, setGroups } from './service.ts';
@@ -28,13 +28,13 @@ export function portRoutes(rt: Runtime): Operation[] {
           for (const b of bodies) {
             const network = await find(trx, ctx as Context, Networks, b.network_id);
             const project = b.project_id ?? b.tenant_id ?? ctx.caller.projectId ?? '';
-            permitAttributes(ctx as Context, 'create', 'port', b as Record<string, unknown>, guarded, { project_id: project, tenant_id: project, 'network:project_id': network.project_id, 'network:tenant_id': network.project_id, 'networks:shared': network.shared, shared: network.shared });
+            permitAttributes(ctx as Context, 'create', 'port', b, guarded, { project_id: project, tenant_id: project, 'network:project_id': network.project_id, 'network:tenant_id': network.project_id, 'networks:shared': network.shared, shared: network.shared });
             if (b.fixed_ips?.some(f => f.ip_address !== undefined) && network.project_id !== ctx.caller.projectId) ctx.require('create_port:fixed_ips:ip_address', { project_id: project, 'network:project_id': network.project_id, 'networks:shared': network.shared });
             checkPairs(b.allowed_address_pairs, b.port_security_enabled ?? network.port_security_enabled);
             ids.push(await insertPort(trx, project, network, b));
             await applyNetwork(rt.tasks, trx, network.id);
           }
-          return await Ports.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as PortRow[];
+          return written(trx, ctx, Ports, ids);
         });
         return 'ports' in ctx.body ? { ports: rows.map(row => shownTo(ctx, Ports, row)) } : { port: shownTo(ctx, Ports, rows[0] as PortRow) };
       },
@@ -44,7 +44,7 @@ export function portRoutes(rt: Runtime): Operation[] {
       handler: async ctx => {
         const row = await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '');
         const b = ctx.body.port;
-        permitAttributes(ctx as Context, 'update', 'port', b as Record<string, unknown>, guarded, Ports.target(row));
+        permitAttributes(ctx as Context, 'update', 'port', b, guarded, Ports.target(row));
         const security = b.port_security_enabled ?? row.port_security_enabled;
         checkPairs(b.allowed_address_pairs ?? row.allowed_address_pairs, security);
         return transaction(rt.db, async trx => {
@@ -56,18 +56,12 @@ export function portRoutes(rt: Runtime): Operation[] {
           await trx('ports').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) }).catch((error: unknown) => {
             throw duplicateOf(error) === 'ports_mac' ? new Conflict(`Unable to complete operation for network ${row.network_id}. The mac address ${b.mac_address} is in use.`, { kind: 'MacAddressInUse' }) : error;
           });
-          if (b.fixed_ips) {
-            // What stays keeps its address.
-            const kept = row.fixed_ips.filter(f => b.fixed_ips?.some(w => w.ip_address === f.ip_address || (w.ip_address === undefined && w.subnet_id === f.subnet_id)));
-            await trx('ip_allocations').where({ port_id: row.id }).whereNotIn(trx.raw('host(ip)') as never, kept.map(k => k.ip_address)).delete();
-            const wanted = b.fixed_ips.filter(w => !kept.some(k => k.ip_address === w.ip_address || (w.ip_address === undefined && w.subnet_id === k.subnet_id)));
-            await allocateFor(trx, row.network_id, row.id, wanted);
-          }
+          if (b.fixed_ips || b.mac_address !== undefined) await readdress(trx, { id: row.id, network_id: row.network_id, mac: b.mac_address ?? row.mac, device_owner: b.device_owner ?? row.device_owner }, row.fixed_ips, b.fixed_ips);
           if (!security) await trx('port_security_groups').where({ port_id: row.id }).delete();
           else if (b.security_groups) await setGroups(trx, row.id, b.security_groups, row.project_id);
           await applyNetwork(rt.tasks, trx, row.network_id);
           await applySecurity(rt.tasks, trx, [...row.groups, ...(b.security_groups ?? [])], [row.id]);
-          return { port: shownTo(ctx, Ports, await Ports.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as PortRow) };
+          return { port: await writtenView(trx, ctx, Ports, row.id) };
         });
       },
     }),

@@ -2,6 +2,7 @@ import { duplicateOf, type Trx } from '@cumulet/db';
 import { BadRequest, Conflict, newId, NotFound } from '@cumulet/wire';
 import { checkQuota } from '../quotas/quota.ts';
 import { defaultGroup } from '../security_groups/groups.ts';
+import { sharedWith } from '../rbac/access.ts';
 import { allocateFor, newMac } from '../subnets/allocation.ts';
 import type { PortCreate } from './ports.ts';
 
@@ -17,22 +18,23 @@ export async function insertPort(trx: Trx, project: string, network: { id: strin
     binding_profile: JSON.stringify(b['binding:profile'] ?? {}), binding_vnic_type: b['binding:vnic_type'] ?? 'normal', port_security_enabled: security, allowed_address_pairs: JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: JSON.stringify(options(b.extra_dhcp_opts)),
     dns_name: b.dns_name ?? '', made_by_compute: b.madeByCompute ?? false, tags: b.tags ?? [],
   };
+  let mac = '';
   for (let attempt = 1; ; attempt++) {
-    const mac = b.mac_address ?? newMac();
+    mac = b.mac_address ?? newMac();
     try { await trx.transaction(inner => inner('ports').insert({ ...row, mac_address: mac })); break; } catch (error) {
       if (duplicateOf(error) !== 'ports_mac') throw error;
       if (b.mac_address !== undefined || attempt === 16) throw new Conflict(`Unable to complete operation for network ${network.id}. The mac address ${mac} is in use.`, { kind: 'MacAddressInUse' });
     }
   }
-  await allocateFor(trx, network.id, id, b.fixed_ips);
+  await allocateFor(trx, { id, network_id: network.id, mac, device_owner: row.device_owner }, b.fixed_ips);
   if (security && !b.device_owner?.startsWith('network:')) await setGroups(trx, id, b.security_groups ?? [await defaultGroup(trx, project)], project);
   await checkQuota(trx, project, ['port']);
   return id;
 }
 
-/** Replaces the groups of a port. */
+/** Replaces the groups of a port: its project's own, or ones that are shared with it. */
 export async function setGroups(trx: Trx, portId: string, groupIds: readonly string[], project: string): Promise<void> {
-  const found: { id: string }[] = await trx('security_groups').whereIn('id', [...groupIds]).where({ project_id: project }).select('id');
+  const found: { id: string }[] = await trx('security_groups').whereIn('id', [...groupIds]).where(q => q.where({ project_id: project }).orWhereRaw(sharedWith('security_groups.id'), [project])).select('id');
   const absent = groupIds.find(g => !found.some(f => f.id === g.toLowerCase()));
   if (absent !== undefined) throw new NotFound(`Security group ${absent} does not exist`, { kind: 'SecurityGroupNotFound' });
   await trx('port_security_groups').where({ port_id: portId }).delete();

@@ -14,8 +14,10 @@ export interface Collection<R extends { id: string }> {
   readonly name: string;
   readonly plural: string;
   readonly fault: string;
-  /** All columns and sub-rows of one resource, from `t`. */
-  select(trx: Trx): Knex.QueryBuilder;
+  /** What neutron says of one that is not there, where it is not `FAULT ID could not be found.` of kind `FAULTNotFound`. */
+  readonly absent?: { text?(id: string): string; readonly kind: string };
+  /** All columns and sub-rows of one resource, from `t`; `project` is who looks: `shared` is what it is to them. */
+  select(trx: Trx, project?: string): Knex.QueryBuilder;
   readonly columns: Readonly<Record<string, Column>>;
   /** Filters that are no plain column. */
   readonly filters?: Readonly<Record<string, (query: Knex.QueryBuilder, values: readonly string[]) => void>>;
@@ -40,7 +42,7 @@ const isAdmin = (ctx: Context) => ctx.allows('context_is_admin');
 
 export async function list<R extends { id: string }>(trx: Trx, ctx: Context<unknown, Query>, of: Collection<R>, maxLimit: number): Promise<Record<string, unknown>> {
   const q = ctx.query;
-  const query = of.select(trx);
+  const query = of.select(trx, ctx.caller.projectId);
   if (!isAdmin(ctx as Context)) of.visible(query, ctx as Context);
   for (const [key, raw] of Object.entries(q)) if (!reserved.has(key)) filter(query, of, key, many(raw));
 
@@ -132,12 +134,22 @@ export const fieldsOf = (query: Query): ReadonlySet<string> => new Set(many(quer
 export async function find<R extends { id: string }>(trx: Trx, ctx: Context, of: Collection<R>, resourceId: string): Promise<R> {
   let row: R | undefined;
   if (isUuid(resourceId)) {
-    const query = of.select(trx).whereRaw('t.id = ?', [resourceId]);
+    const query = of.select(trx, ctx.caller.projectId).whereRaw('t.id = ?', [resourceId]);
     if (!isAdmin(ctx)) of.visible(query, ctx);
     row = await query.first() as R | undefined;
   }
   if (!row) throw missing(of, resourceId);
   return row;
 }
-export const missing = (of: { name: string; fault: string }, resourceId: string): NotFound =>
-  new NotFound(of.name === 'security_group' ? `Security group ${resourceId} does not exist` : of.name === 'security_group_rule' ? `Security group rule ${resourceId} does not exist` : `${of.fault} ${resourceId} could not be found.`, { kind: `${of.fault === 'Floating IP' ? 'FloatingIP' : of.fault.replaceAll(' ', '')}NotFound` });
+/** Rows of ids that this transaction has written, in the order of the ids, whoever may see them. */
+export async function written<R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller'>, of: Collection<R>, ids: readonly string[]): Promise<R[]> {
+  return await of.select(trx, ctx.caller.projectId).whereIn('t.id', [...ids]).orderByRaw('array_position(?::uuid[], t.id)', [[...ids]]) as R[];
+}
+/** One of them, as the caller may see it. */
+export async function writtenView<R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, of: Collection<R>, resourceId: string): Promise<Record<string, unknown>> {
+  const [row] = await written(trx, ctx, of, [resourceId]);
+  if (!row) throw missing(of, resourceId);
+  return shownTo(ctx, of, row);
+}
+export const missing = (of: { fault: string; absent?: { text?(id: string): string; readonly kind: string } }, resourceId: string): NotFound =>
+  new NotFound(of.absent?.text?.(resourceId) ?? `${of.fault} ${resourceId} could not be found.`, { kind: of.absent?.kind ?? `${of.fault.replaceAll(' ', '')}NotFound` });

@@ -1,5 +1,6 @@
 import { parseBool } from '@cumulet/wire';
 import { z } from 'zod';
+import { parseIp, parsePrefix } from '../subnets/addresses.ts';
 
 /** Neutron converts where others refuse: `"true"`, `1` and `True` are booleans to it. */
 export const flag = z.preprocess(v => parseBool(v) ?? v, z.boolean());
@@ -10,6 +11,9 @@ export const integer = z.preprocess(v => (typeof v === 'string' && /^-?\d+$/.tes
 const octet = '(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)';
 export const ipv4 = z.string().regex(new RegExp(`^${octet}(?:\\.${octet}){3}$`));
 export const cidr4 = z.string().regex(new RegExp(`^${octet}(?:\\.${octet}){3}/(?:3[0-2]|[12]?\\d)$`));
+/** Of either family; a feature says which one it needs. */
+export const ip = z.string().max(64).refine(text => parseIp(text) !== undefined, 'is not a valid IP address');
+export const cidr = z.string().max(64).refine(text => text.includes('/') && parsePrefix(text) !== undefined, 'is not a valid IP subnet');
 export const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i).transform(m => m.toLowerCase());
 export const tag = z.string().min(1).max(60).regex(/^[^,/]*$/);
 export const named = { name: name.optional(), description: name.optional() };

@@ -3,7 +3,7 @@ import { operation, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { find, shownTo } from '../rest/collection.ts';
+import { find, writtenView } from '../rest/collection.ts';
 import { applyRouter } from '../wiring/enqueue.ts';
 import { ExtraRoutes, maxRoutes, Routers, type Route, type RouterRow } from './routers.ts';
 
@@ -33,7 +33,7 @@ export function extraRoutes(rt: Runtime): Operation[] {
         await checkRoutes(trx, row.id, routes);
         await trx('routers').where({ id: row.id }).update({ routes: JSON.stringify(routes), ...touched(trx) });
         await applyRouter(rt.tasks, trx, row.id, row.host);
-        return { router: shownTo(ctx, Routers, await Routers.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as RouterRow) };
+        return { router: await writtenView(trx, ctx, Routers, row.id) };
       });
     },
   });

@@ -1,10 +1,10 @@
-import { transaction } from '@cumulet/db';
+import { transaction, type Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { Subnets } from '../subnets/subnets.ts';
 import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
@@ -15,7 +15,7 @@ import { addInterface, deleteRouter, insertRouter, removeInterface, setGateway, 
 const guarded = ['distributed', 'ha', 'external_gateway_info'];
 
 export function routerRoutes(rt: Runtime): Operation[] {
-  const shown = async (trx: Parameters<Parameters<typeof transaction>[1]>[0], ctx: Pick<Context, 'allows'>, id: string) => ({ router: shownTo(ctx, Routers, await Routers.select(trx).whereRaw('t.id = ?', [id]).first() as unknown as RouterRow) });
+  const shown = async (trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, id: string) => ({ router: await writtenView(trx, ctx, Routers, id) });
   const plugged = (router: RouterRow, p: Plugged) => ({ id: router.id, tenant_id: router.project_id, project_id: router.project_id, port_id: p.portId, network_id: p.networkId, subnet_id: p.subnetId, subnet_ids: [p.subnetId] });
   return [
     operation({ id: 'routers.list', summary: 'List routers', method: 'GET', path: '/routers', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Routers, rt.settings.http.maxLimit) }),
@@ -28,7 +28,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
       handler: async ctx => {
         const b = ctx.body.router;
         const project = projectFor(ctx as Context, b);
-        permitAttributes(ctx as Context, 'create', 'router', b as Record<string, unknown>, guarded, { project_id: project, tenant_id: project });
+        permitAttributes(ctx as Context, 'create', 'router', b, guarded, { project_id: project, tenant_id: project });
         return transaction(rt.db, async trx => {
           const host = await routerHost(trx);
           const id = await insertRouter(trx, project, b, host);
@@ -48,7 +48,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
       handler: async ctx => {
         const row = await find(rt.db, ctx as Context, Routers, ctx.params['id'] ?? '');
         const b = ctx.body.router;
-        permitAttributes(ctx as Context, 'update', 'router', b as Record<string, unknown>, guarded, Routers.target(row));
+        permitAttributes(ctx as Context, 'update', 'router', b, guarded, Routers.target(row));
         return transaction(rt.db, async trx => {
           if (b.external_gateway_info !== undefined) {
             if (b.external_gateway_info && 'network_id' in b.external_gateway_info) await find(trx, ctx as Context, Networks, b.external_gateway_info.network_id);

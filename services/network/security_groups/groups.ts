@@ -1,6 +1,7 @@
 import { duplicateOf, type Trx } from '@cumulet/db';
 import { Conflict, newId, seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
+import { sharedWith } from '../rbac/access.ts';
 import { bool, commonColumns, id, int, text, type Collection } from '../rest/collection.ts';
 import { flag, name, owned, tag, uuid } from '../rest/shapes.ts';
 
@@ -8,7 +9,7 @@ export interface RuleRow {
   id: string; project_id: string; description: string | null; revision_number: number; created_at: Date; updated_at: Date; security_group_id: string; direction: string; ethertype: string; protocol: string | null;
   port_range_min: number | null; port_range_max: number | null; remote_ip_prefix: string | null; given_prefix: string | null; remote_group_id: string | null; group_project?: string;
 }
-export interface GroupRow { id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; stateful: boolean; rules: (Omit<RuleRow, 'created_at' | 'updated_at'> & { created_at: string; updated_at: string })[] }
+export interface GroupRow { id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; stateful: boolean; shared: boolean; rules: (Omit<RuleRow, 'created_at' | 'updated_at'> & { created_at: string; updated_at: string })[] }
 
 export const ruleView = (r: Omit<RuleRow, 'created_at' | 'updated_at'> & { created_at: Date | string; updated_at: Date | string }) => ({
   id: r.id, tenant_id: r.project_id, security_group_id: r.security_group_id, ethertype: r.ethertype, direction: r.direction, protocol: r.protocol, port_range_min: r.port_range_min, port_range_max: r.port_range_max,
@@ -17,18 +18,18 @@ export const ruleView = (r: Omit<RuleRow, 'created_at' | 'updated_at'> & { creat
 });
 
 export const Groups: Collection<GroupRow> = {
-  name: 'security_group', plural: 'security_groups', fault: 'SecurityGroup',
-  select: trx => trx('security_groups as t').select('t.*', trx.raw(`coalesce((select jsonb_agg(to_jsonb(r) order by r.created_at, r.id) from security_group_rules r where r.security_group_id = t.id), '[]') as rules`)),
-  columns: { ...commonColumns, stateful: bool('t.stateful'), shared: { sql: 'false', kind: 'bool' }, tags: { sql: 't.tags', kind: 'tags' } },
-  visible: (q, ctx) => void q.where('t.project_id', ctx.caller.projectId ?? ''),
-  target: row => ({ project_id: row.project_id, tenant_id: row.project_id }),
+  name: 'security_group', plural: 'security_groups', fault: 'Security group', absent: { text: id => `Security group ${id} does not exist`, kind: 'SecurityGroupNotFound' },
+  select: (trx, project = '') => trx.from(trx.raw(`(select g.*, ${sharedWith('g.id')} as shared from security_groups g) as t`, [project])).select('t.*', trx.raw(`coalesce((select jsonb_agg(to_jsonb(r) order by r.created_at, r.id) from security_group_rules r where r.security_group_id = t.id), '[]') as rules`)),
+  columns: { ...commonColumns, stateful: bool('t.stateful'), shared: bool('t.shared'), tags: { sql: 't.tags', kind: 'tags' } },
+  visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('t.shared', true)),
+  target: row => ({ project_id: row.project_id, tenant_id: row.project_id, shared: row.shared }),
   view: row => ({
-    id: row.id, name: row.name, stateful: row.stateful, tenant_id: row.project_id, description: row.description, shared: false, security_group_rules: row.rules.map(r => ({ ...ruleView(r), tags: [] })), tags: row.tags,
+    id: row.id, name: row.name, stateful: row.stateful, tenant_id: row.project_id, description: row.description, shared: row.shared, security_group_rules: row.rules.map(r => ({ ...ruleView(r), tags: [] })), tags: row.tags,
     created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number, project_id: row.project_id,
   }),
 };
 export const Rules: Collection<RuleRow> = {
-  name: 'security_group_rule', plural: 'security_group_rules', fault: 'SecurityGroupRule',
+  name: 'security_group_rule', plural: 'security_group_rules', fault: 'Security group rule', absent: { text: id => `Security group rule ${id} does not exist`, kind: 'SecurityGroupRuleNotFound' },
   select: trx => trx('security_group_rules as t').join('security_groups as g', 'g.id', 't.security_group_id').select('t.*', trx.raw('t.remote_ip_prefix::text as remote_ip_prefix'), 'g.project_id as group_project'),
   columns: {
     id: id('t.id'), project_id: text('t.project_id'), tenant_id: text('t.project_id'), description: text('t.description'), revision_number: int('t.revision_number'), security_group_id: id('t.security_group_id'), direction: text('t.direction'), ethertype: text('t.ethertype'), protocol: text('t.protocol'),

@@ -4,14 +4,14 @@ import type { Runtime } from '@cumulet/service';
 import { Conflict, newId } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, written, writtenView } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
 import { applySecurity } from '../wiring/enqueue.ts';
-import { CreateGroup, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type GroupRow, type RuleRow } from './groups.ts';
+import { CreateGroup, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type RuleRow } from './groups.ts';
 import { checkedRule } from './rules.ts';
 
 export function securityGroupRoutes(rt: Runtime): Operation[] {
-  const shown = async (id: string) => ({ security_group: Groups.view(await Groups.select(rt.db).whereRaw('t.id = ?', [id]).first() as unknown as GroupRow) });
+  const shown = async (ctx: Pick<Context, 'caller' | 'allows'>, id: string) => ({ security_group: await writtenView(rt.db, ctx, Groups, id) });
   return [
     operation({
       id: 'security_groups.list', summary: 'List security groups', method: 'GET', path: '/security-groups', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery,
@@ -34,7 +34,7 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
           await checkQuota(trx, project, ['security_group', 'security_group_rule']);
           return made;
         });
-        return shown(id);
+        return shown(ctx, id);
       },
     }),
     operation({
@@ -46,7 +46,7 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
         if (row.name === 'default' && name !== undefined && name !== 'default') throw new Conflict('Updating default security group not allowed.', { kind: 'SecurityGroupCannotUpdateDefault' });
         if (name === 'default' && row.name !== 'default') throw new Conflict('Default security group already exists.', { kind: 'SecurityGroupDefaultAlreadyExists' });
         await transaction(rt.db, trx => trx('security_groups').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries({ name, description, stateful }).filter(([, v]) => v !== undefined)), ...touched(trx) }));
-        return shown(row.id);
+        return shown(ctx, row.id);
       },
     }),
     operation({
@@ -86,7 +86,7 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
           }
           await trx('security_groups').whereIn('id', bodies.map(b => b.security_group_id)).update(touched(trx));
           await applySecurity(rt.tasks, trx, bodies.map(b => b.security_group_id));
-          return await Rules.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as RuleRow[];
+          return written(trx, ctx, Rules, ids);
         });
         return 'security_group_rules' in ctx.body ? { security_group_rules: rows.map(Rules.view) } : { security_group_rule: Rules.view(rows[0] as RuleRow) };
       },

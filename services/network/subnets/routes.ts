@@ -3,10 +3,13 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
+import { permitAttributes } from '../rest/policy.ts';
 import { applyNetwork } from '../wiring/enqueue.ts';
 import { keepDhcpPort } from './allocation.ts';
-import { checkGateway, checkedPools, createSubnet } from './service.ts';
+import { parsePrefix, type Prefix } from './addresses.ts';
+import { checkDhcp, checkedPools, checkExtras, checkGateway, invalid, isAutomatic } from './rules.ts';
+import { createSubnet } from './service.ts';
 import { CreateSubnets, Subnets, UpdateSubnet, type SubnetRow } from './subnets.ts';
 
 export function subnetRoutes(rt: Runtime): Operation[] {
@@ -27,7 +30,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
             await trx('networks').where({ id: b.network_id }).update(touched(trx));
             await applyNetwork(rt.tasks, trx, b.network_id);
           }
-          return await Subnets.select(trx).whereIn('t.id', ids).orderByRaw('array_position(?::uuid[], t.id)', [ids]) as SubnetRow[];
+          return written(trx, ctx, Subnets, ids);
         });
         return 'subnets' in ctx.body ? { subnets: rows.map(row => shownTo(ctx, Subnets, row)) } : { subnet: shownTo(ctx, Subnets, rows[0] as SubnetRow) };
       },
@@ -36,24 +39,28 @@ export function subnetRoutes(rt: Runtime): Operation[] {
       id: 'subnets.update', summary: 'Update a subnet', method: 'PUT', path: '/subnets/:id', policy: 'update_subnet', permit: 'object', body: UpdateSubnet,
       handler: async ctx => {
         const row = await find(rt.db, ctx as Context, Subnets, ctx.params['id'] ?? '');
-        ctx.permit(Subnets.target(row));
         const b = ctx.body.subnet;
+        permitAttributes(ctx as Context, 'update', 'subnet', b, ['service_types'], Subnets.target(row));
         return transaction(rt.db, async trx => {
+          const cidr = parsePrefix(row.cidr) as Prefix;
           const gateway = b.gateway_ip === undefined ? row.gateway : b.gateway_ip;
-          if (b.gateway_ip) {
-            const { rows: [g] } = await trx.raw(`select exists (select 1 from ip_allocations a join ports p on p.id = a.port_id where a.subnet_id = ? and p.device_owner = 'network:router_interface') as used`, [row.id]);
-            await checkGateway(trx, b.gateway_ip, row.cidr, row.network_id);
-            if (g.used && b.gateway_ip !== row.gateway) throw new Conflict(`Current gateway ip ${row.gateway} already in use by port. Unable to update.`, { kind: 'GatewayIpInUse' });
+          if (b.gateway_ip) checkGateway(b.gateway_ip, cidr, row.network_external);
+          if (gateway !== row.gateway) {
+            const { rows: [used] } = await trx.raw(`select p.id from ip_allocations a join ports p on p.id = a.port_id where a.subnet_id = ? and a.ip = ?::inet and p.device_owner like 'network:router_interface%' limit 1`, [row.id, row.gateway]);
+            if (used) throw new Conflict(`Current gateway ip ${row.gateway} already in use by port ${used.id}. Unable to update.`, { kind: 'GatewayIpInUse' });
           }
-          await checkedPools(trx, b.allocation_pools ?? row.allocation_pools, row.cidr, gateway);
+          if (b.enable_dhcp === false && (row.ipv6_ra_mode || row.ipv6_address_mode)) throw invalid('Cannot disable enable_dhcp with ipv6 attributes set');
+          if (b.enable_dhcp === true && !row.enable_dhcp) checkDhcp(cidr);
+          checkExtras(b, row.ip_version, row.id);
+          const pools = checkedPools(b.allocation_pools ?? row.allocation_pools, cidr, gateway);
           await trx('subnets').where({ id: row.id }).update({
             ...Object.fromEntries(Object.entries({ name: b.name, description: b.description, enable_dhcp: b.enable_dhcp, gateway_ip: b.gateway_ip, service_types: b.service_types, dns_publish_fixed_ip: b.dns_publish_fixed_ip }).filter(([, v]) => v !== undefined)),
-            ...(b.allocation_pools ? { allocation_pools: JSON.stringify(b.allocation_pools) } : {}), ...(b.dns_nameservers === undefined ? {} : { dns_nameservers: b.dns_nameservers ?? [] }), ...(b.host_routes === undefined ? {} : { host_routes: JSON.stringify(b.host_routes ?? []) }),
+            ...(b.allocation_pools ? { allocation_pools: JSON.stringify(pools) } : {}), ...(b.dns_nameservers === undefined ? {} : { dns_nameservers: b.dns_nameservers ?? [] }), ...(b.host_routes === undefined ? {} : { host_routes: JSON.stringify(b.host_routes ?? []) }),
             ...touched(trx),
           });
           await keepDhcpPort(trx, row.network_id);
           await applyNetwork(rt.tasks, trx, row.network_id);
-          return { subnet: shownTo(ctx, Subnets, await Subnets.select(trx).whereRaw('t.id = ?', [row.id]).first() as unknown as SubnetRow) };
+          return { subnet: await writtenView(trx, ctx, Subnets, row.id) };
         });
       },
     }),
@@ -63,7 +70,9 @@ export function subnetRoutes(rt: Runtime): Operation[] {
         const row = await find(rt.db, ctx as Context, Subnets, ctx.params['id'] ?? '');
         ctx.permit(Subnets.target(row));
         await transaction(rt.db, async trx => {
-          await trx.raw(`delete from ip_allocations a using ports p where p.id = a.port_id and a.subnet_id = ? and p.device_owner = 'network:dhcp'`, [row.id]);
+          // Addresses that guests make themselves end with their subnet; a router's hold it.
+          const own = isAutomatic(row) ? `p.device_owner not like 'network:router_interface%'` : `p.device_owner = 'network:dhcp'`;
+          await trx.raw(`delete from ip_allocations a using ports p where p.id = a.port_id and a.subnet_id = ? and ${own}`, [row.id]);
           await trx('subnets').where({ id: row.id }).delete();
           await keepDhcpPort(trx, row.network_id);
           await applyNetwork(rt.tasks, trx, row.network_id);

@@ -1,71 +1,77 @@
 import type { Trx } from '@cumulet/db';
 import type { Context } from '@cumulet/http';
-import { BadRequest, Conflict, newId } from '@cumulet/wire';
+import { BadRequest, newId } from '@cumulet/wire';
 import { Networks } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { find } from '../rest/collection.ts';
-import { cidr4 } from '../rest/shapes.ts';
-import { keepDhcpPort } from './allocation.ts';
+import { allocatePrefix, checkNetworkAffinity } from '../subnetpools/service.ts';
+import { SubnetPools, type SubnetPoolRow } from '../subnetpools/subnetpools.ts';
+import { formatPrefix, parseIp, parsePrefix, type Prefix, type Version } from './addresses.ts';
+import { addAutomatic, keepDhcpPort } from './allocation.ts';
+import { badSubnets, checkApart, checkedCidr, checkedPools, checkEui64, checkExtras, checkGateway, checkModes, firstHost, invalid, isAutomatic, poolsAround } from './rules.ts';
 import type { SubnetCreate } from './subnets.ts';
 
-const invalid = (reason: string) => new BadRequest(`Invalid input for operation: ${reason}.`, { kind: 'InvalidInput' });
-
-/** A subnet on a network that the caller owns. IPv4 only, and from no pool: both refused in words. */
+/** A subnet on a network that the caller owns, of a prefix that is given or that a pool gives. */
 export async function createSubnet(trx: Trx, ctx: Context, b: SubnetCreate): Promise<string> {
   const network = await find(trx, ctx, Networks, b.network_id);
   const project = b.project_id ?? b.tenant_id ?? network.project_id;
   ctx.permit({ project_id: project, tenant_id: project, 'network:project_id': network.project_id, 'network:tenant_id': network.project_id, 'networks:shared': network.shared });
-  return insertSubnet(trx, b, project);
+  if (b.service_types !== undefined && b.service_types.length > 0) ctx.require('create_subnet:service_types', { project_id: project });
+  return insertSubnet(trx, b, project, await poolFor(trx, ctx, b));
 }
 
-/** For the service itself: bootstrap, auto-allocated topology. */
-export async function insertSubnet(trx: Trx, b: SubnetCreate, project: string): Promise<string> {
-  if (b.subnetpool_id || b.use_default_subnetpool || b.prefixlen !== undefined) throw invalid('subnet pools are not available in this cloud; give a cidr');
-  if (b.ip_version === 6 || b.cidr?.includes(':') || b.ipv6_ra_mode || b.ipv6_address_mode) throw invalid('IPv6 subnets are not available in this cloud');
-  if (b.cidr === undefined) throw invalid('a subnetpool must be specified in the absence of a cidr');
-  if (!cidr4.safeParse(b.cidr).success) throw new BadRequest(`Invalid input for cidr. Reason: '${b.cidr}' is not a valid IP subnet.`);
-  const { rows: [facts] } = await trx.raw(`select network(?::inet)::text as cidr, masklen(?::inet) as len, host(network(?::inet) + 1) as first, host(broadcast(network(?::inet)) - 1) as last`, Array(4).fill(b.cidr));
-  if (facts.len > 30) throw invalid(`the prefix length ${facts.len} leaves no addresses for ports`);
-  if (facts.len < 8) throw invalid('the prefix is too short');
-  const gateway = b.gateway_ip === undefined ? facts.first as string : b.gateway_ip;
-  const { rows: overlapping } = await trx.raw('select id, cidr::text from subnets where network_id = ? and cidr && ?::cidr', [b.network_id, facts.cidr]);
-  if (overlapping.length > 0) throw invalid(`Requested subnet with cidr: ${facts.cidr} for network: ${b.network_id} overlaps with another subnet`);
-  if (gateway !== null) await checkGateway(trx, gateway, facts.cidr, b.network_id);
+/** The pool that is asked for: by its id, or the default one of a family. */
+async function poolFor(trx: Trx, ctx: Context, b: SubnetCreate): Promise<SubnetPoolRow | undefined> {
+  if (b.use_default_subnetpool && b.subnetpool_id) throw badSubnets('subnetpool_id and use_default_subnetpool cannot both be specified');
+  if (b.subnetpool_id) return find(trx, ctx, SubnetPools, b.subnetpool_id);
+  if (!b.use_default_subnetpool) return undefined;
+  const version = b.cidr ? parsePrefix(b.cidr)?.version : b.ip_version;
+  if (version === undefined) throw badSubnets('ip_version must be specified in the absence of cidr and subnetpool_id');
+  const pool = await SubnetPools.select(trx, ctx.caller.projectId).where({ 't.is_default': true, 't.ip_version': version }).first() as SubnetPoolRow | undefined;
+  if (!pool) throw badSubnets(`No default subnetpool found for IPv${version}`);
+  return pool;
+}
+
+/** Also for the service itself: bootstrap, auto-allocated topology. */
+export async function insertSubnet(trx: Trx, b: SubnetCreate, project: string, pool?: SubnetPoolRow): Promise<string> {
+  if (b.cidr && b.prefixlen !== undefined && b.prefixlen !== null) throw badSubnets('cidr and prefixlen must not be supplied together');
+  if (!b.cidr && !pool) throw badSubnets('a subnetpool must be specified in the absence of a cidr');
+  const version = (b.ip_version ?? pool?.ip_version ?? (b.cidr?.includes(':') ? 6 : 4)) as Version;
+  if (pool && version !== pool.ip_version) throw badSubnets(`Cannot allocate IPv${version} subnet from IPv${pool.ip_version} subnet pool`);
+  if (!b.cidr && b.allocation_pools?.length) throw badSubnets('allocation_pools allowed only for specific subnet requests');
+  if (version === 6) throw invalid('IPv6 subnets are not available in this cloud');
+  const dhcp = b.enable_dhcp ?? true;
+  checkModes(b, version, dhcp);
+  checkExtras(b, version);
+  // Subnets of one network are made one after the other: their prefixes must not overlap.
+  const network: { external: boolean } | undefined = await trx('networks').where({ id: b.network_id }).forUpdate().first('external');
+  const cidr = await prefixOf(trx, b, { version, dhcp, project, pool });
+  checkEui64(b, cidr);
+  if (pool) checkedCidr(formatPrefix(cidr), version, dhcp);
+  checkApart(cidr, b.network_id, (await trx('subnets').where({ network_id: b.network_id }).select(trx.raw('cidr::text as cidr')) as { cidr: string }[]).map(s => s.cidr));
+  await checkNetworkAffinity(trx, b.network_id, version, pool);
+
+  const gateway = b.gateway_ip === undefined ? firstHost(cidr) : b.gateway_ip;
+  if (gateway !== null) checkGateway(gateway, cidr, network?.external === true);
+  const pools = b.allocation_pools?.length ? checkedPools(b.allocation_pools, cidr, gateway) : poolsAround(cidr, gateway);
   const id = newId();
-  const pools = b.allocation_pools?.length ? await checkedPools(trx, b.allocation_pools, facts.cidr, gateway) : await poolsAround(trx, facts.first, facts.last, gateway);
   await trx('subnets').insert({
-    id, project_id: project, network_id: b.network_id, name: b.name ?? '', description: b.description ?? '', cidr: facts.cidr, gateway_ip: gateway, enable_dhcp: b.enable_dhcp ?? true, allocation_pools: JSON.stringify(pools),
-    dns_nameservers: b.dns_nameservers ?? [], host_routes: JSON.stringify(b.host_routes ?? []), service_types: b.service_types ?? [], dns_publish_fixed_ip: b.dns_publish_fixed_ip ?? false, tags: b.tags ?? [],
+    id, project_id: project, network_id: b.network_id, name: b.name ?? '', description: b.description ?? '', ip_version: version, cidr: formatPrefix(cidr), gateway_ip: gateway, enable_dhcp: dhcp, allocation_pools: JSON.stringify(pools), subnetpool_id: pool?.id ?? null,
+    ipv6_ra_mode: b.ipv6_ra_mode ?? null, ipv6_address_mode: b.ipv6_address_mode ?? null, dns_nameservers: b.dns_nameservers ?? [], host_routes: JSON.stringify(b.host_routes ?? []), service_types: b.service_types ?? [], dns_publish_fixed_ip: b.dns_publish_fixed_ip ?? false, tags: b.tags ?? [],
   });
+  if (isAutomatic(b)) await addAutomatic(trx, { id, network_id: b.network_id, cidr: formatPrefix(cidr) });
   await keepDhcpPort(trx, b.network_id);
   await checkQuota(trx, project, ['subnet']);
   return id;
 }
 
-/** Outside the subnet is allowed, as in neutron, but for external networks: a router reaches the world by their gateway. */
-export async function checkGateway(trx: Trx, gateway: string, cidr: string, networkId: string): Promise<void> {
-  const { rows: [g] } = await trx.raw(`select ?::inet << ?::cidr as inside, ?::inet in (host(network(?::cidr))::inet, host(broadcast(?::cidr))::inet) as edge, external from networks where id = ?`, [gateway, cidr, gateway, cidr, cidr, networkId]);
-  if (g?.edge || (g?.external && !g.inside)) throw new BadRequest(`Gateway ${gateway} is not valid on subnet ${cidr}.`, { kind: 'InvalidInput' });
-}
-
-async function poolsAround(trx: Trx, first: string, last: string, gateway: string | null): Promise<{ start: string; end: string }[]> {
-  if (gateway === null) return [{ start: first, end: last }];
-  const { rows: [r] } = await trx.raw(`select ?::inet > ?::inet as before, ?::inet < ?::inet as after, host(?::inet - 1) as lower, host(?::inet + 1) as upper`, [gateway, first, gateway, last, gateway, gateway]);
-  const inside = await trx.raw('select ?::inet between ?::inet and ?::inet as within', [gateway, first, last]);
-  if (!inside.rows[0].within) return [{ start: first, end: last }];
-  return [...(r.before ? [{ start: first, end: r.lower as string }] : []), ...(r.after ? [{ start: r.upper as string, end: last }] : [])];
-}
-
-export async function checkedPools(trx: Trx, pools: readonly { start: string; end: string }[], cidr: string, gateway: string | null): Promise<{ start: string; end: string }[]> {
-  for (const p of pools) {
-    const { rows: [r] } = await trx.raw(`select ?::inet <= ?::inet as ordered, ?::inet << ?::cidr and ?::inet << ?::cidr as inside, coalesce(?::inet between ?::inet and ?::inet, false) as gateway`, [p.start, p.end, p.start, cidr, p.end, cidr, gateway, p.start, p.end]);
-    if (!r.ordered) throw new BadRequest(`The allocation pool ${p.start}-${p.end} is not valid.`, { kind: 'InvalidAllocationPool' });
-    if (!r.inside) throw new BadRequest(`The allocation pool ${p.start}-${p.end} spans beyond the subnet cidr ${cidr}.`, { kind: 'OutOfBoundsAllocationPool' });
-    if (r.gateway) throw new Conflict(`Gateway ip ${gateway} conflicts with allocation pool ${p.start}-${p.end}.`, { kind: 'GatewayConflictWithAllocationPools' });
-  }
-  for (const [i, a] of pools.entries()) for (const b of pools.slice(i + 1)) {
-    const { rows: [r] } = await trx.raw('select ?::inet <= ?::inet and ?::inet <= ?::inet as overlap', [a.start, b.end, b.start, a.end]);
-    if (r.overlap) throw new Conflict(`Found overlapping allocation pools: ${a.start}-${a.end}, ${b.start}-${b.end} for subnet ${cidr}.`, { kind: 'OverlappingAllocationPools' });
-  }
-  return [...pools];
+async function prefixOf(trx: Trx, b: SubnetCreate, o: { version: Version; dhcp: boolean; project: string; pool: SubnetPoolRow | undefined }): Promise<Prefix> {
+  const given = b.cidr ? checkedCidr(b.cidr, o.version, o.dhcp) : undefined;
+  if (!o.pool) return given as Prefix;
+  if (given) return allocatePrefix(trx, o.pool, o.project, { cidr: given });
+  if (!b.gateway_ip) return allocatePrefix(trx, o.pool, o.project, { length: b.prefixlen ?? undefined });
+  // A gateway without a prefix asks for the prefix around it.
+  const around = parseIp(b.gateway_ip)?.version === o.version ? parsePrefix(`${b.gateway_ip}/${b.prefixlen ?? o.pool.default_prefixlen}`) : undefined;
+  if (!around) throw new BadRequest(`Invalid input for operation: gateway_ip '${b.gateway_ip}' does not match the ip_version '${o.version}'.`, { kind: 'InvalidInput' });
+  return allocatePrefix(trx, o.pool, o.project, { cidr: around });
 }

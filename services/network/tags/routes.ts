@@ -10,6 +10,7 @@ import { find, type Collection } from '../rest/collection.ts';
 import { tag } from '../rest/shapes.ts';
 import { Routers } from '../routers/routers.ts';
 import { Groups } from '../security_groups/groups.ts';
+import { SubnetPools } from '../subnetpools/subnetpools.ts';
 import { Subnets } from '../subnets/subnets.ts';
 
 interface Tagged { readonly path: string; readonly rule: string; readonly table: string; readonly of: Collection<{ id: string; tags: string[] }> }
@@ -17,6 +18,7 @@ const kind = (path: string, rule: string, table: string, of: unknown): Tagged =>
 const tagged: readonly Tagged[] = [
   kind('networks', 'network', 'networks', Networks), kind('subnets', 'subnet', 'subnets', Subnets), kind('ports', 'port', 'ports', Ports), kind('routers', 'router', 'routers', Routers),
   kind('floatingips', 'floatingip', 'floating_ips', FloatingIps), kind('security-groups', 'security_group', 'security_groups', Groups), kind('security_groups', 'security_group', 'security_groups', Groups),
+  kind('subnetpools', 'subnetpool', 'subnetpools', SubnetPools),
 ];
 const Replace = shape('TagsReplace', z.strictObject({ tags: z.array(tag).max(50) }));
 

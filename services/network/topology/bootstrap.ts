@@ -1,6 +1,7 @@
 import { transaction, type Trx } from '@cumulet/db';
 import type { Runtime } from '@cumulet/service';
 import { newId } from '@cumulet/wire';
+import { grant } from '../rbac/access.ts';
 import { Routers, type RouterRow } from '../routers/routers.ts';
 import { addInterface, insertRouter, setGateway } from '../routers/service.ts';
 import { defaultGroup } from '../security_groups/groups.ts';
@@ -15,10 +16,12 @@ export async function bootstrapNetworks(rt: Runtime, seed: { readonly projects: 
     if (await trx('networks').where({ name: 'public', external: true }).first('id')) return;
     const [publicId, privateId] = [newId(), newId()];
     await trx('networks').insert([
-      { id: publicId, project_id: seed.projects.admin, name: 'public', external: true, is_default: true, mtu, port_security_enabled: false },
-      { id: privateId, project_id: seed.projects.admin, name: 'private', shared: true, mtu },
+      { id: publicId, project_id: seed.projects.admin, name: 'public', is_default: true, mtu, port_security_enabled: false },
+      { id: privateId, project_id: seed.projects.admin, name: 'private', mtu },
     ]);
     const { rows: [range] } = await trx.raw(`select host(network(?::inet) + 1) as host, host(network(?::inet) + 2) as first, host(broadcast(?::inet) - 1) as last`, [publicCidr, publicCidr, publicCidr]);
+    await grant(trx, { type: 'network', id: publicId, project: seed.projects.admin }, 'access_as_external');
+    await grant(trx, { type: 'network', id: privateId, project: seed.projects.admin }, 'access_as_shared');
     // The first address is the host's own; routers and floating IPs come after it. Guests take no part: no DHCP.
     await insertSubnet(trx, { network_id: publicId, name: 'public-subnet', cidr: publicCidr, enable_dhcp: false, gateway_ip: range.host, allocation_pools: [{ start: range.first, end: range.last }] }, seed.projects.admin);
     const subnetId = await insertSubnet(trx, { network_id: privateId, name: 'private-subnet', cidr: privateCidr }, seed.projects.admin);

@@ -3,24 +3,24 @@ import { NotFound } from '@cumulet/wire';
 
 /** What of neutron is here, by the aliases that clients probe. */
 const extensions: Readonly<Record<string, string>> = {
-  agent: 'agent', 'allowed-address-pairs': 'Allowed Address Pairs', 'auto-allocated-topology': 'Auto Allocated Topology Services', availability_zone: 'Availability Zone', network_availability_zone: 'Network Availability Zone', router_availability_zone: 'Router Availability Zone',
+  'address-scope': 'Address scope', agent: 'agent', 'allowed-address-pairs': 'Allowed Address Pairs', 'auto-allocated-topology': 'Auto Allocated Topology Services', availability_zone: 'Availability Zone', network_availability_zone: 'Network Availability Zone', router_availability_zone: 'Router Availability Zone',
   binding: 'Port Binding', 'binding-extended': 'Port Bindings Extended', 'default-subnetpools': 'Default Subnetpools', 'dns-integration': 'DNS Integration', 'empty-string-filtering': 'Empty String Filtering', 'external-net': 'Neutron external network', extra_dhcp_opt: 'Neutron Extra DHCP options',
-  extraroute: 'Neutron Extra Route', 'extraroute-atomic': 'Atomically add/remove extra routes', 'filter-validation': 'Filter parameters validation', 'fip-port-details': 'Floating IP Port Details Extension', 'floatingip-pools': 'Floating IP Pools Extension', 'ip-substring-filtering': 'IP address substring filtering', l3_agent_scheduler: 'L3 Agent Scheduler',
-  'net-mtu': 'Network MTU', 'net-mtu-writable': 'Network MTU (writable)', 'network-ip-availability': 'Network IP Availability', 'network-visibility': '', 'port-security': 'Port Security', 'project-id': 'project_id field enabled', 'provider': 'Provider Network', 'quotas': 'Quota management support',
-  quota_details: 'Quota details management support', 'revision-if-match': 'If-Match constraints based on revision_number', router: 'Neutron L3 Router', 'ext-gw-mode': 'Neutron L3 Configurable external gateway mode', 'security-group': 'security-group', 'security-groups-default-rules': '', 'stateful-security-group': 'Stateful security group',
-  'sorting': 'Sorting support', pagination: 'Pagination support', 'standard-attr-description': 'standard-attr-description', 'standard-attr-revisions': 'Resource revision numbers', 'standard-attr-tag': 'Tag support for resources with standard attribute: subnet, trunk, network_segment_range, network, router, security_group, floatingip, port', 'standard-attr-timestamp': 'Resource timestamps',
-  'subnet-service-types': 'Subnet service types',
+  extraroute: 'Neutron Extra Route', 'extraroute-atomic': 'Atomically add/remove extra routes', 'filter-validation': 'Filter parameters validation', 'fip-port-details': 'Floating IP Port Details Extension', 'ip-substring-filtering': 'IP address substring filtering',
+  'net-mtu': 'Network MTU', 'net-mtu-writable': 'Network MTU (writable)', 'network-ip-availability': 'Network IP Availability', 'port-security': 'Port Security', 'project-id': 'project_id field enabled', 'provider': 'Provider Network', 'quotas': 'Quota management support',
+  quota_details: 'Quota details management support', 'rbac-policies': 'RBAC Policies', 'rbac-address-scope': 'Add address_scope type to RBAC', 'rbac-security-groups': 'Add security_group type to network RBAC', 'rbac-subnetpool': 'Add subnetpool type to RBAC', router: 'Neutron L3 Router', 'ext-gw-mode': 'Neutron L3 Configurable external gateway mode', 'security-group': 'security-group', 'security-groups-normalized-cidr': 'Normalized CIDR field for security group rules', 'security-groups-shared-filtering': 'Security group filtering on the shared field', 'stateful-security-group': 'Stateful security group',
+  'sorting': 'Sorting support', pagination: 'Pagination support', 'standard-attr-description': 'standard-attr-description', 'standard-attr-revisions': 'Resource revision numbers', 'standard-attr-tag': 'Tag support for resources with standard attribute: subnet, subnetpool, network, router, security_group, floatingip, port', 'standard-attr-timestamp': 'Resource timestamps',
+  subnet_allocation: 'Subnet Allocation', subnet_onboard: 'Subnet Onboard', 'subnet-service-types': 'Subnet service types', 'subnetpool-prefix-ops': 'Subnet Pool Prefix Operations',
 };
-const shown = Object.entries(extensions).filter(([alias, name]) => name !== '' && alias !== 'default-subnetpools' && alias !== 'l3_agent_scheduler' && alias !== 'revision-if-match' && alias !== 'floatingip-pools');
+const shown = Object.entries(extensions);
 const view = ([alias, name]: [string, string]) => ({ alias, name, description: name, updated: '2022-10-05T00:00:00-00:00', links: [] });
 const base = (baseUrl: string) => ({ id: 'v2.0', status: 'CURRENT', links: [{ rel: 'self', href: `${baseUrl}/v2.0/` }] });
-const collections = ['networks', 'subnets', 'ports', 'routers', 'floatingips', 'security-groups', 'security-group-rules', 'quotas', 'extensions', 'availability_zones'];
+const collections = ['networks', 'subnets', 'subnetpools', 'address-scopes', 'rbac-policies', 'ports', 'routers', 'floatingips', 'security-groups', 'security-group-rules', 'quotas', 'extensions', 'availability_zones'];
 
 export const versionRoutes = (): Operation[] => [
   operation({ id: 'versions.list', summary: 'The versions of this API', method: 'GET', path: '/', root: true, policy: { open: 'clients find the version before they have a token' }, handler: ctx => ({ versions: [base(ctx.baseUrl)] }) }),
   operation({
     id: 'versions.show', summary: 'What is in this version', method: 'GET', path: '/v2.0', root: true, policy: { open: 'clients find the version before they have a token' },
-    handler: ctx => ({ resources: collections.map(name => ({ name: name.replaceAll('-', '_').replace(/s$/, ''), collection: name.replaceAll('-', '_'), links: [{ rel: 'self', href: `${ctx.baseUrl}/v2.0/${name}` }] })) }),
+    handler: ctx => ({ resources: collections.map(name => ({ name: name.replaceAll('-', '_').replace(/(?:(polic)ies|s)$/, (_, stem?: string) => (stem === undefined ? '' : `${stem}y`)), collection: name.replaceAll('-', '_'), links: [{ rel: 'self', href: `${ctx.baseUrl}/v2.0/${name}` }] })) }),
   }),
   operation({ id: 'extensions.list', summary: 'Extensions', method: 'GET', path: '/extensions', policy: { anyone: 'the same for everybody' }, handler: () => ({ extensions: shown.map(view) }) }),
   operation({

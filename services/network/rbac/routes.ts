@@ -1,0 +1,93 @@
+import { duplicateOf, transaction, type Trx } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { BadRequest, Conflict, newId } from '@cumulet/wire';
+import { checkQuota } from '../quotas/quota.ts';
+import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
+import { projectFor } from '../rest/policy.ts';
+import { isGateway, isRelied, type Action, type ObjectType } from './access.ts';
+import { actions, CreateRbacPolicy, RbacPolicies, tables, UpdateRbacPolicy, type RbacRow } from './policies.ts';
+
+const invalid = (reason: string, kind = 'InvalidInput') => new BadRequest(`Invalid input for operation: ${reason}.`, { kind });
+const duplicate = (error: unknown) => (duplicateOf(error) === undefined ? error : new Conflict('An RBAC policy already exists with those values.', { kind: 'DuplicateRbacPolicy' }));
+
+/** Who gives what is theirs to other projects. */
+export function rbacRoutes(rt: Runtime): Operation[] {
+  // Locked, so that what others are about to make of the object is seen or waits.
+  const ownerOf = async (trx: Trx, type: ObjectType, id: string) => await trx(tables[type]).where({ id }).forUpdate().first('id', 'project_id') as { id: string; project_id: string } | undefined;
+  /** The rules look at the wanted target itself: whether a policy is for everybody is what they are about. */
+  const permitTarget = (ctx: Context, verb: 'create' | 'update', project: string, target: string) => {
+    const facts = { project_id: project, tenant_id: project, target_tenant: target, target_project: target };
+    ctx.permit(facts);
+    ctx.require(`${verb}_rbac_policy:target_tenant`, facts);
+  };
+  const isOwners = (ctx: Context, type: ObjectType, project: string) => {
+    if (project !== ctx.caller.projectId && !ctx.allows('context_is_admin')) throw invalid(`Only admins can manipulate policies on ${type === 'network' ? 'networks' : 'objects'} they do not own`);
+  };
+  /** Nobody may be left with ports, subnets or gateways on what they may use no more. */
+  const release = async (trx: Trx, row: RbacRow, instead?: string) => {
+    const inUse = (details: string) => new Conflict(`RBAC policy on object ${row.object_id} cannot be removed because other objects depend on it.\nDetails: ${details}`, { kind: 'RbacPolicyInUse' });
+    if (row.action === 'access_as_external') {
+      if (row.target_project === '*' && await trx('networks').where({ id: row.object_id, is_default: true }).first('id')) throw inUse('Default external networks must be shared to everyone.');
+      if (await isGateway(trx, row.object_id, row.target_project, instead)) throw inUse('There are routers attached to this network that depend on this policy for access.');
+      return;
+    }
+    const owner = await ownerOf(trx, row.object_type, row.object_id);
+    if (owner && await isRelied(trx, { type: row.object_type, id: row.object_id, project: owner.project_id }, row.target_project, instead)) throw inUse(row.object_type === 'network' ? `Unable to reconfigure sharing settings for network ${row.object_id}. Multiple projects are using it.` : `project_id=${row.target_project}`);
+  };
+  return [
+    operation({ id: 'rbac_policies.list', summary: 'List RBAC policies', method: 'GET', path: '/rbac-policies', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, RbacPolicies, rt.settings.http.maxLimit) }),
+    operation({
+      id: 'rbac_policies.show', summary: 'Show an RBAC policy', method: 'GET', path: '/rbac-policies/:id', policy: { anyone: 'hidden policies are not found' }, query: AnyQuery,
+      handler: async ctx => ({ rbac_policy: pick(RbacPolicies.view(await find(rt.db, ctx as Context, RbacPolicies, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
+    }),
+    operation({
+      id: 'rbac_policies.create', summary: 'Let another project use an object', method: 'POST', path: '/rbac-policies', policy: 'create_rbac_policy', permit: 'object', body: CreateRbacPolicy, status: 201,
+      handler: async ctx => {
+        const b = ctx.body.rbac_policy;
+        const project = projectFor(ctx as Context, b);
+        const target = b.target_project ?? b.target_tenant ?? '';
+        permitTarget(ctx as Context, 'create', project, target);
+        const type = b.object_type.trim().toLowerCase() as ObjectType;
+        if (!Object.hasOwn(actions, type)) throw invalid(`'${b.object_type}' is not a valid RBAC object type`);
+        if (!actions[type].some(a => a === b.action)) throw invalid(`Invalid action '${b.action}' for object type '${type}'. Valid actions: (${actions[type].map(a => `'${a}'`).join(', ')}${actions[type].length === 1 ? ',' : ''})`, 'InvalidActionForType');
+        return transaction(rt.db, async trx => {
+          const object = await ownerOf(trx, type, b.object_id);
+          if (!object) throw invalid(`${type} ${b.object_id} could not be found`);
+          isOwners(ctx as Context, type, object.project_id);
+          const id = newId();
+          await trx('network_rbac_policies').insert({ id, project_id: project, object_type: type, object_id: object.id, action: b.action as Action, target_project: target }).catch((error: unknown) => { throw duplicate(error); });
+          await checkQuota(trx, project, ['rbac_policy']);
+          return { rbac_policy: await writtenView(trx, ctx, RbacPolicies, id) };
+        });
+      },
+    }),
+    operation({
+      id: 'rbac_policies.update', summary: 'Let another project use it instead', method: 'PUT', path: '/rbac-policies/:id', policy: 'update_rbac_policy', permit: 'object', body: UpdateRbacPolicy,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, RbacPolicies, ctx.params['id'] ?? '');
+        const target = ctx.body.rbac_policy.target_project ?? ctx.body.rbac_policy.target_tenant ?? '';
+        permitTarget(ctx as Context, 'update', row.project_id, target);
+        return transaction(rt.db, async trx => {
+          const owner = await ownerOf(trx, row.object_type, row.object_id);
+          if (owner) isOwners(ctx as Context, row.object_type, owner.project_id);
+          if (target !== row.target_project && target !== '*') await release(trx, row, target);
+          await trx('network_rbac_policies').where({ id: row.id }).update({ target_project: target }).catch((error: unknown) => { throw duplicate(error); });
+          return { rbac_policy: await writtenView(trx, ctx, RbacPolicies, row.id) };
+        });
+      },
+    }),
+    operation({
+      id: 'rbac_policies.delete', summary: 'Take an object back', method: 'DELETE', path: '/rbac-policies/:id', policy: 'delete_rbac_policy', permit: 'object', status: 204,
+      handler: async ctx => {
+        const row = await find(rt.db, ctx as Context, RbacPolicies, ctx.params['id'] ?? '');
+        ctx.permit(RbacPolicies.target(row));
+        await transaction(rt.db, async trx => {
+          await release(trx, row);
+          await trx('network_rbac_policies').where({ id: row.id }).delete();
+        });
+        return new Reply(204);
+      },
+    }),
+  ];
+}

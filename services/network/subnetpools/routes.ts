@@ -1,0 +1,129 @@
+import { brokenReference, duplicateOf, transaction, type Trx } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { BadRequest, Forbidden, newId } from '@cumulet/wire';
+import { Networks, touched } from '../networks/networks.ts';
+import { checkQuota } from '../quotas/quota.ts';
+import { grant } from '../rbac/access.ts';
+import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
+import { permitAttributes, projectFor } from '../rest/policy.ts';
+import { compact, within, type Prefix } from '../subnets/addresses.ts';
+import { applyRoutersOf } from '../wiring/enqueue.ts';
+import { checkedBounds, checkedPrefixes, grown, texts } from './prefixes.ts';
+import { checkScope, locked, onboard, poolPrefixes, shrunk } from './service.ts';
+import { CreateSubnetPool, Onboard, Prefixes, SubnetPools, UpdateSubnetPool, type SubnetPoolRow } from './subnetpools.ts';
+
+const oneDefault = (error: unknown) => (duplicateOf(error) === 'subnetpools_default' ? new BadRequest('Invalid input for operation: A default subnetpool for this IP family has already been set. Only one default may exist per IP family.', { kind: 'InvalidInput' }) : error);
+
+export function subnetPoolRoutes(rt: Runtime): Operation[] {
+  const located = async (ctx: Context): Promise<SubnetPoolRow> => find(rt.db, ctx, SubnetPools, ctx.params['id'] ?? '');
+  /** A pool in somebody else's scope is that scope's owner's to change. */
+  const checkOwnScope = async (trx: Trx, ctx: Context, row: SubnetPoolRow) => {
+    if (row.address_scope_id === null || ctx.allows('context_is_admin')) return;
+    const scope: { project_id: string } | undefined = await trx('address_scopes').where({ id: row.address_scope_id }).first('project_id');
+    if (scope?.project_id !== ctx.caller.projectId) throw new BadRequest(`Illegal subnetpool update : subnetpool ${row.id} cannot be updated when associated with shared address scope ${row.address_scope_id}.`, { kind: 'IllegalSubnetPoolUpdate' });
+  };
+  const setPrefixes = async (trx: Trx, ctx: Context, row: SubnetPoolRow, prefixes: readonly Prefix[]): Promise<string[]> => {
+    await checkOwnScope(trx, ctx, row);
+    if (row.address_scope_id !== null) await checkScope(trx, ctx, row.address_scope_id, { id: row.id, version: row.ip_version, prefixes });
+    const named = texts(prefixes);
+    await trx('subnetpools').where({ id: row.id }).update({ prefixes: trx.raw('?::cidr[]', [named]), ...touched(trx) });
+    return named;
+  };
+  return [
+    operation({ id: 'subnetpools.list', summary: 'List subnet pools', method: 'GET', path: '/subnetpools', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, SubnetPools, rt.settings.http.maxLimit) }),
+    operation({
+      id: 'subnetpools.show', summary: 'Show a subnet pool', method: 'GET', path: '/subnetpools/:id', policy: { anyone: 'hidden pools are not found' }, query: AnyQuery,
+      handler: async ctx => ({ subnetpool: pick(SubnetPools.view(await located(ctx as Context)), fieldsOf(ctx.query)) }),
+    }),
+    operation({
+      id: 'subnetpools.create', summary: 'Create a subnet pool', method: 'POST', path: '/subnetpools', policy: 'create_subnetpool', permit: 'object', body: CreateSubnetPool, status: 201,
+      handler: async ctx => {
+        const b = ctx.body.subnetpool;
+        const project = projectFor(ctx as Context, b);
+        permitAttributes(ctx as Context, 'create', 'subnetpool', b, (['shared', 'is_default'] as const).filter(a => b[a] === true), { project_id: project, tenant_id: project });
+        const { version, prefixes } = checkedPrefixes(b.prefixes);
+        const bounds = checkedBounds(version, b);
+        return transaction(rt.db, async trx => {
+          const id = newId();
+          if (b.address_scope_id) await checkScope(trx, ctx as Context, b.address_scope_id, { id, version, prefixes });
+          await trx('subnetpools').insert({
+            id, project_id: project, name: b.name, description: b.description ?? '', tags: b.tags ?? [], ip_version: version, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), ...bounds, default_quota: b.default_quota ?? null, is_default: b.is_default ?? false, address_scope_id: b.address_scope_id ?? null,
+          });
+          if (b.shared === true) await grant(trx, { type: 'subnetpool', id, project }, 'access_as_shared');
+          await checkQuota(trx, project, ['subnetpool']);
+          return { subnetpool: await writtenView(trx, ctx, SubnetPools, id) };
+        }).catch((error: unknown) => { throw oneDefault(error); });
+      },
+    }),
+    operation({
+      id: 'subnetpools.update', summary: 'Update a subnet pool', method: 'PUT', path: '/subnetpools/:id', policy: 'update_subnetpool', permit: 'object', body: UpdateSubnetPool,
+      handler: async ctx => {
+        const row = await located(ctx as Context);
+        const b = ctx.body.subnetpool;
+        permitAttributes(ctx as Context, 'update', 'subnetpool', b, ['is_default'], SubnetPools.target(row));
+        return transaction(rt.db, async trx => {
+          const now = poolPrefixes(await locked(trx, row.id));
+          const prefixes = b.prefixes === undefined ? now : grown(now, checkedPrefixes(b.prefixes).prefixes);
+          const bounds = checkedBounds(row.ip_version, { min_prefixlen: b.min_prefixlen ?? row.min_prefixlen, max_prefixlen: b.max_prefixlen ?? row.max_prefixlen, default_prefixlen: b.default_prefixlen ?? row.default_prefixlen });
+          await checkOwnScope(trx, ctx as Context, row);
+          const scope = b.address_scope_id === undefined ? row.address_scope_id : b.address_scope_id;
+          if (scope !== null) await checkScope(trx, ctx as Context, scope, { id: row.id, version: row.ip_version, prefixes });
+          await trx('subnetpools').where({ id: row.id }).update({
+            ...Object.fromEntries(Object.entries({ name: b.name, description: b.description, default_quota: b.default_quota, is_default: b.is_default }).filter(([, v]) => v !== undefined)),
+            ...bounds, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), address_scope_id: scope, ...touched(trx),
+          });
+          if (scope !== row.address_scope_id) await applyRoutersOf(rt.tasks, trx, row.id);
+          return { subnetpool: await writtenView(trx, ctx, SubnetPools, row.id) };
+        }).catch((error: unknown) => { throw oneDefault(error); });
+      },
+    }),
+    operation({
+      id: 'subnetpools.delete', summary: 'Delete a subnet pool', method: 'DELETE', path: '/subnetpools/:id', policy: 'delete_subnetpool', permit: 'object', status: 204,
+      handler: async ctx => {
+        const row = await located(ctx as Context);
+        ctx.permit(SubnetPools.target(row));
+        await transaction(rt.db, async trx => { await trx('subnetpools').where({ id: row.id }).delete(); }).catch((error: unknown) => {
+          throw brokenReference(error) === undefined ? error : new BadRequest('Unable to delete subnet pool: Subnet pool has existing allocations.', { kind: 'SubnetPoolDeleteError' });
+        });
+        return new Reply(204);
+      },
+    }),
+    operation({
+      id: 'subnetpools.add_prefixes', summary: 'Give a pool more addresses', method: 'PUT', path: '/subnetpools/:id/add_prefixes', policy: 'add_prefixes', permit: 'object', body: Prefixes,
+      handler: async ctx => {
+        const row = await located(ctx as Context);
+        ctx.permit(SubnetPools.target(row));
+        if (ctx.body.prefixes.length === 0) return { prefixes: row.prefixes };
+        return transaction(rt.db, async trx => ({ prefixes: await setPrefixes(trx, ctx as Context, row, checkedPrefixes([...(await locked(trx, row.id)).prefixes, ...ctx.body.prefixes]).prefixes) }));
+      },
+    }),
+    operation({
+      id: 'subnetpools.remove_prefixes', summary: 'Take addresses from a pool', method: 'PUT', path: '/subnetpools/:id/remove_prefixes', policy: 'remove_prefixes', permit: 'object', body: Prefixes,
+      handler: async ctx => {
+        const row = await located(ctx as Context);
+        ctx.permit(SubnetPools.target(row));
+        if (ctx.body.prefixes.length === 0) return { prefixes: row.prefixes };
+        const gone = checkedPrefixes(ctx.body.prefixes).prefixes;
+        return transaction(rt.db, async trx => ({ prefixes: await setPrefixes(trx, ctx as Context, row, await shrunk(trx, row, gone)) }));
+      },
+    }),
+    operation({
+      id: 'subnetpools.onboard', summary: 'Take the subnets of a network into a pool', method: 'PUT', path: '/subnetpools/:id/onboard_network_subnets', policy: 'onboard_network_subnets', permit: 'object', body: Onboard,
+      handler: async ctx => {
+        const row = await located(ctx as Context);
+        ctx.permit(SubnetPools.target(row));
+        const network = await find(rt.db, ctx as Context, Networks, ctx.body.network_id);
+        // A network that is only shared with the caller holds others' subnets.
+        if (network.project_id !== ctx.caller.projectId && !ctx.allows('context_is_admin')) throw new Forbidden('Not authorized.', { kind: 'NotAuthorized' });
+        return transaction(rt.db, async trx => {
+          const now = poolPrefixes(await locked(trx, row.id));
+          const { subnets, added } = await onboard(trx, row, network.id);
+          if (!added.every(a => now.some(p => within(p, a)))) await setPrefixes(trx, ctx as Context, row, compact([...now, ...added]));
+          if (row.address_scope_id !== null) await applyRoutersOf(rt.tasks, trx, row.id);
+          return subnets;
+        });
+      },
+    }),
+  ];
+}
