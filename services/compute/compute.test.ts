@@ -119,3 +119,27 @@ describe('a server\'s life', () => {
     expect((await as(c.volumes, 'demo')('GET', `/v3/volumes/${vid}`)).body.volume.status).toBe('available');
   });
 });
+
+test('use comes in pages from 2.40 on, and ends with an empty one', async () => {
+  await c.server({ name: 'used' });
+  const ask = (more: string, version = '2.40') => c.call('demo')('GET', `/v2.1/os-simple-tenant-usage/${'de'.repeat(16)}?${more}`, undefined, version);
+  type Used = { instance_id: string }[];
+  const whole: Used = (await ask('', '2.39')).body.tenant_usage.server_usages;
+  const found: string[] = [];
+  // As dashboards and nova's client do: on from the last server until there is none.
+  for (let marker = ''; ;) {
+    const { body } = await ask(`limit=2${marker}`);
+    const page: Used = body.tenant_usage.server_usages ?? [];
+    expect(page.length).toBeLessThanOrEqual(2);
+    const last = page.at(-1)?.instance_id;
+    if (last === undefined) { expect(body).toEqual({ tenant_usage: {} }); break; }
+    if (page.length === 2) expect(body.tenant_usage_links[0]).toMatchObject({ rel: 'next', href: expect.stringContaining(`marker=${last}`) });
+    found.push(...page.map(u => u.instance_id));
+    marker = `&marker=${last}`;
+  }
+  expect(found).toEqual(whole.map(u => u.instance_id));
+  expect(found.length).toBeGreaterThan(2);
+  expect(await ask('marker=none')).toMatchObject({ status: 400, body: { badRequest: { message: 'Marker none could not be found.' } } });
+  const all = await c.call('admin')('GET', '/v2.1/os-simple-tenant-usage?limit=1&detailed=1', undefined, '2.40');
+  expect(all.body).toMatchObject({ tenant_usages: [{ server_usages: [{}] }], tenant_usages_links: [{ rel: 'next' }] });
+});
