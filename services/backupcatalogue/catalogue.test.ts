@@ -102,6 +102,19 @@ test('verification names the object, and a backup that would not restore is avai
   expect(await verify(second, 'objects')).toMatchObject({ status: 'available' });
   expect(await verify(second)).toMatchObject({ status: 'error', problem: expect.stringContaining(name) });
   expect((await c.demo('GET', `/v3/backups/${second}`)).body.backup).toMatchObject({ status: 'error', fail_reason: expect.stringContaining(name) });
+  // So does what it builds on, and nobody has to look: the object is that one's.
+  expect((await demo('GET', `/v1/backups/${full}`)).body.backup).toMatchObject({ status: 'error', problem: expect.stringContaining(name) });
+  // The object comes back, from another copy of the target: a look at sizes does not tell, reading all of it does.
+  objects.set(name, bytes);
+  expect(await verify(second, 'objects')).toMatchObject({ status: 'error', problem: expect.stringContaining(name) });
+  expect(await verify(second)).toMatchObject({ status: 'available', problem: null, last_problem: expect.stringContaining(name), last_problem_at: expect.any(String) });
+  expect((await c.demo('GET', `/v3/backups/${second}`)).body.backup).toMatchObject({ status: 'available', fail_reason: null });
+  expect((await demo('GET', `/v1/backups/${full}`)).body.backup).toMatchObject({ status: 'available', problem: null });
+  // An administrator's word is not taken back by a verification, nor is another failure.
+  expect((await c.admin('POST', `/v3/backups/${second}/action`, { 'os-reset_status': { status: 'error' } })).status).toBe(202);
+  expect(await verify(second)).toMatchObject({ status: 'error', problem: null });
+  expect((await c.admin('POST', `/v3/backups/${second}/action`, { 'os-reset_status': { status: 'available' } })).status).toBe(202);
+  objects.set(name, flipped);
   // A restore of it says the same, and the volume that it was to fill says that it is not filled.
   const target = (await c.demo('POST', `/v3/backups/${full}/restore`, { restore: {} })).body.restore.volume_id;
   await c.t.drain();

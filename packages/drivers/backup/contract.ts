@@ -33,8 +33,8 @@ export interface BackupDriver {
   backup(call: Call, job: BackupJob): Promise<BackupDone>;
   restore(call: Call, job: RestoreJob): Promise<RestoreDone>;
   /**
-   * Its objects and, when they are its own, its directories. Gone already is success. Objects that name another backup's id (a record
-   * that was imported under a new one) are left alone. What is half written goes too.
+   * All objects under its prefix and, when they are its own, its directories. Gone already is success; what is half written goes too. As upstream's,
+   * the prefix decides and not the id: a record may have been imported under another one. The caller knows whether others lead there.
    */
   delete(call: Call, backup: BackupRef): Promise<void>;
 

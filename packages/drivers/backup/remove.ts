@@ -1,6 +1,6 @@
 import type { Call } from '../call.ts';
 import type { BackupRef } from './contract.ts';
-import { checkRef, metadataName, partsPrefix, readPrefix } from './layout.ts';
+import { checkRef, metadataName, partsPrefix } from './layout.ts';
 import type { ObjectStore } from './store.ts';
 
 /** How many are removed side by side. */
@@ -9,12 +9,7 @@ const AT_ONCE = 8;
 /** Everything of a backup. Its metadata goes first, so that nobody takes the rest for a backup. */
 export async function removeBackup(call: Call, store: ObjectStore, backup: BackupRef): Promise<void> {
   checkRef(backup);
-  const { container, serviceMetadata: prefix, id } = backup;
-  if (readPrefix(prefix)?.backupId !== id) {
-    // Whoever imported it under a new id does not own the objects of the old one.
-    call.log.warn({ backup: id, prefix }, 'The objects of the backup belong to another one and are left alone');
-    return;
-  }
+  const { container, serviceMetadata: prefix } = backup;
   await store.remove(call, container, metadataName(prefix));
   const gone = async (names: AsyncIterable<{ readonly name: string }>) => {
     let some: Promise<void>[] = [];

@@ -3,6 +3,7 @@ import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
 import type { Call } from '../call.ts';
 import { DriverError } from '../errors.ts';
+import type { Range } from '../block/contract.ts';
 import type { Engine } from './backup.ts';
 import type { BackupRef, RestoreDone, RestoreJob, Target } from './contract.ts';
 import { openChain, type Member } from './chain.ts';
@@ -11,7 +12,7 @@ import type { ObjectEntry } from './shapes.ts';
 
 /** An object of at most this is held in memory until its hash is known; a larger one (of upstream's) passes through. */
 const HELD = 64 << 20;
-/** After so much the target is asked to bring it to stable storage, and the caller told. */
+/** After so many bytes were written the target is asked to bring them to stable storage, and the caller told. Holes cost nothing to restore again. */
 const CHECKPOINT = 1 << 30;
 /** Objects that are fetched ahead, at most. */
 const AHEAD = 8;
@@ -53,6 +54,8 @@ class Restoring {
   readonly #stop = new AbortController();
   readonly #pieces = new Pieces();
   #done = 0;
+  /** Still to be made; nothing that is written in between lies in it. */
+  #zeros: Range | undefined;
   #open: { readonly stream: Writable; readonly over: Promise<void>; begin: number; at: number } | undefined;
 
   constructor(call: Call, engine: Engine, job: RestoreJob, total: number) {
@@ -76,7 +79,7 @@ class Restoring {
     let busy = 0;
     let held = 0;
     let reached = from === 0 ? 0 : ends(objects[from - 1]);
-    let kept = this.#done;
+    let kept = this.written;
     const more = () => {
       // In order, so that nothing waits for the memory of what comes after it.
       for (; next < objects.length && busy < AHEAD; next += 1) {
@@ -100,14 +103,14 @@ class Restoring {
         busy -= entry.zeros ? 0 : 1;
         this.#done += entry.length;
         this.#call.progress(this.#done, this.#total);
-        if (this.#done - kept >= CHECKPOINT) {
-          await this.#flush();
+        if (this.written - kept >= CHECKPOINT) {
+          await this.#settle();
           await this.#checkpoint?.({ backupId: backup.id, objects: n + 1 });
-          kept = this.#done;
+          kept = this.written;
         }
       }
       if (base && reached < member.bytes) await this.#zero(reached, member.bytes - reached);
-      await this.#flush();
+      await this.#settle();
       await this.#checkpoint?.({ backupId: backup.id, objects: objects.length });
     } catch (error) {
       this.#stop.abort(error);
@@ -157,11 +160,21 @@ class Restoring {
   /** In a fresh target zeros are there already, unless something was written over them. */
   async #zero(offset: number, length: number, dirty = !this.#target.fresh): Promise<void> {
     if (!dirty && this.#target.fresh) return;
-    await this.#flush();
-    await this.#target.zero(this.#call, { offset, length });
+    const before = this.#zeros;
+    if (before && before.offset + before.length === offset) return void (this.#zeros = { offset: before.offset, length: before.length + length });
+    await this.#settle();
+    this.#zeros = { offset, length };
   }
 
-  /** What was written so far is on stable storage. */
+  /** All of the layer so far is on stable storage. A hole may be many objects long; it is one call. */
+  async #settle(): Promise<void> {
+    await this.#flush();
+    const zeros = this.#zeros;
+    this.#zeros = undefined;
+    if (zeros) await this.#target.zero(this.#call, zeros);
+  }
+
+  /** What the open stream has is on stable storage. */
   async #flush(): Promise<void> {
     const open = this.#open;
     this.#open = undefined;

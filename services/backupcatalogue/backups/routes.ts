@@ -22,7 +22,7 @@ export function routes(rt: Runtime): Operation[] {
     return {
       id: row.id, project_id: row.project_id, volume_id: row.volume_id, status: row.status, size: row.size, target: row.target, service: row.service, container: row.container, prefix: row.service_metadata, schedule_id: row.schedule_id,
       chain: chain.map(m => ({ id: m.id, status: m.status, is_incremental: m.parent_id !== null, data_timestamp: micros(m.data_timestamp), object_count: m.object_count })), complete: chain[0]?.parent_id === null,
-      verified_at: orNull(micros)(row.verified_at), problem: row.verify_problem,
+      verified_at: orNull(micros)(row.verified_at), problem: row.verify_problem, last_problem: row.last_problem, last_problem_at: orNull(micros)(row.last_problem_at),
     };
   };
   return [

@@ -19,6 +19,7 @@ export const BackupReply = shape('CatalogueBackup', z.object({
   backup: z.object({
     id: z.string(), project_id: z.string(), volume_id: z.string(), status: z.string(), size: z.int(), target: z.string().nullable(), service: z.string().nullable(), container: z.string().nullable(), prefix: z.string().nullable(), schedule_id: z.string().nullable(),
     chain: z.array(member).describe('The full backup first'), complete: z.boolean().describe('No parent is missing'), verified_at: z.string().nullable(), problem: z.string().nullable().describe('What the last verification found'),
+    last_problem: z.string().nullable().describe('What the last failed verification found, also when a later one has passed'), last_problem_at: z.string().nullable(),
   }),
 }));
 export const TargetList = shape('TargetList', z.object({ targets: z.array(z.object({ name: z.string(), service: z.string(), host: z.string(), availability_zone: z.string(), shared: z.boolean() })) }));

@@ -16,7 +16,7 @@ import { discardFrozen, frozenRef, stillBackupPlan, freezePlan, type Frozen } fr
 import { checkContainers, describeVolume, restoredValues } from './meta.ts';
 import { backupOf, chainRefs, targetOfRow } from './reach.ts';
 import { Backup, type BackupStatus } from './states.ts';
-import { backupById, backupRef, encodeBackup, patchBackup, type BackupRow } from './store.ts';
+import { backupById, backupRef, encodeBackup, leadsThereToo, patchBackup, type BackupRow } from './store.ts';
 
 /** Reading or writing a volume takes as long as it takes; what hangs is found by the drivers. */
 const long = 14 * 24 * 3_600_000;
@@ -147,8 +147,7 @@ export const deleteBackupPlan = plan('backup.delete', z.object({ backupId: z.str
     const row = await t.transaction(trx => backupById(trx, t.input.backupId));
     const ref: BackupRef | undefined = row && backupRef(row);
     if (!row || !ref) return;
-    const shared = await t.transaction(trx => trx('volume_backups').where({ target: row.target, container: row.container, service_metadata: row.service_metadata }).whereNot({ id: row.id }).first('id'));
-    if (!shared) await targetOfRow(t, row).delete(call(t), ref);
+    if (!await t.transaction(trx => leadsThereToo(trx, row))) await targetOfRow(t, row).delete(call(t), ref);
   }, { timeoutMs: long })
   .settles(async (trx, how, t) => {
     if (how.state === 'done') await trx('volume_backups').where({ id: t.input.backupId }).delete();

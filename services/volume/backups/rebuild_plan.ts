@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { call, plan } from '../deps.ts';
 import { dashedId } from './schemas.ts';
 import { encodeBackup, type BackupRow } from './store.ts';
+import { verdict } from './verdicts.ts';
 
 /** What is kept of each backup that a scan finds. */
 const kept = z.object({
@@ -60,19 +61,19 @@ export const rebuildPlan = plan('backup.rebuild', z.object({ target: z.string(),
     /** Why a backup would not restore: its own fault or that of what it builds on. */
     const faultOf = (id: string): string | undefined => {
       const chain: string[] = [];
-      let verdict: string | undefined;
+      let fault: string | undefined;
       for (let at: string | null = id; at !== null;) {
-        if (whole.has(at)) { verdict = whole.get(at); break; }
+        if (whole.has(at)) { fault = whole.get(at); break; }
         const entry = problems.get(at);
-        if (chain.includes(at)) verdict = `Backup ${at} builds on itself.`;
-        else if (!entry) verdict = known.has(at) ? undefined : `It builds on backup ${at}, which was not found.`;
-        else if (entry.problem !== undefined) verdict = at === id ? entry.problem : `It builds on backup ${at}: ${entry.problem}`;
+        if (chain.includes(at)) fault = `Backup ${at} builds on itself.`;
+        else if (!entry) fault = known.has(at) ? undefined : `It builds on backup ${at}, which was not found.`;
+        else if (entry.problem !== undefined) fault = at === id ? entry.problem : `It builds on backup ${at}: ${entry.problem}`;
         chain.push(at);
-        if (verdict !== undefined || !entry) break;
+        if (fault !== undefined || !entry) break;
         at = entry.found.parentId;
       }
-      for (const member of chain) if (problems.has(member) && (member === id || verdict === undefined)) whole.set(member, verdict);
-      return verdict;
+      for (const member of chain) if (problems.has(member) && (member === id || fault === undefined)) whole.set(member, fault);
+      return fault;
     };
     const created: string[] = [];
     const broken: { id: string; container: string; problem: string }[] = [];
@@ -82,7 +83,7 @@ export const rebuildPlan = plan('backup.rebuild', z.object({ target: z.string(),
       if (problem !== undefined) broken.push({ id: found.id, container: found.container, problem });
       if (known.has(found.id)) continue;
       created.push(found.id);
-      rows.push(encodeBackup({ ...rowOf(found, t.input.target, driver, host, volume.availabilityZone, t.input.owner), status: problem === undefined ? 'available' : 'error', fail_reason: problem?.slice(0, 255) ?? null }));
+      rows.push(encodeBackup({ ...rowOf(found, t.input.target, driver, host, volume.availabilityZone, t.input.owner), status: problem === undefined ? 'available' : 'error', ...(problem === undefined ? {} : verdict(problem, new Date())) }));
     }
     if (!t.input.dryRun) for (let at = 0; at < rows.length; at += 500) await t.transaction(trx => trx('volume_backups').insert(rows.slice(at, at + 500)).onConflict('id').ignore());
     return { target: t.input.target, found: problems.size, created, known: problems.size - created.length, broken };

@@ -109,6 +109,19 @@ test('a record under another id leads to the same objects, which go with the las
   // The copy still restores.
   expect((await c.admin('POST', `/v3/backups/${copy}/restore`, { restore: {} })).status).toBe(202);
   expect(await status(copy)).toMatchObject({ status: 'available' });
+  // Nobody else leads to the objects any more, so nobody else could delete them.
+  expect((await c.admin('DELETE', `/v3/backups/${copy}`)).status).toBe(202);
+  await c.t.drain();
+  expect([...c.target.held.values()].flatMap(objects => [...objects.keys()]).filter(name => name.includes(id))).toEqual([]);
+});
+test('two records of the same objects, deleted at once, leave none', async () => {
+  const id = await made(await c.volume());
+  const copy = newId();
+  expect((await imported(changed(await exported(id), { id: copy }))).status).toBe(201);
+  await status(copy);
+  for (const one of [id, copy]) expect((await c.admin('DELETE', `/v3/backups/${one}`)).status).toBe(202);
+  await c.t.drain();
+  expect([...c.target.held.values()].flatMap(objects => [...objects.keys()]).filter(name => name.includes(id))).toEqual([]);
 });
 test('an import that cannot be true is an error that says why', async () => {
   const id = await made(await c.volume());

@@ -7,7 +7,7 @@ import type { BackupStatus } from './states.ts';
 export interface BackupRow {
   id: string; project_id: string; user_id: string; name: string | null; description: string | null; volume_id: string; snapshot_id: string | null; parent_id: string | null; status: BackupStatus; fail_reason: string | null;
   size: number; object_count: number; target: string | null; service: string | null; container: string | null; service_metadata: string | null; host: string | null; availability_zone: string | null; data_timestamp: Date;
-  restore_volume_id: string | null; encryption_key_id: string | null; metadata: Record<string, string>; restored: Restored | null; verified_at: Date | null; verify_problem: string | null; schedule_id: string | null; task_id: string | null; created_at: Date; updated_at: Date | null;
+  restore_volume_id: string | null; encryption_key_id: string | null; metadata: Record<string, string>; restored: Restored | null; verified_at: Date | null; verify_problem: string | null; last_problem: string | null; last_problem_at: Date | null; schedule_id: string | null; task_id: string | null; created_at: Date; updated_at: Date | null;
 }
 /** How far a restore has come: the driver's own word, and whose restore it is. */
 export interface Restored { readonly taskId: string; readonly backupId: string; readonly objects: number }
@@ -44,6 +44,14 @@ export async function chainOf(trx: Trx, row: BackupRow): Promise<BackupRow[]> {
     ) cycle id set looped using walked select * from chain where not looped order by depth desc`, [row.id]) as { rows: BackupRow[] };
   return rows;
 }
+/** A backup and all that builds on it, directly or not. */
+export async function builtOn(trx: Trx, id: string): Promise<string[]> {
+  const { rows } = await trx.raw('with recursive built as (select ?::uuid as id union select b.id from volume_backups b join built on b.parent_id = built.id) select id from built order by id', [id]) as { rows: { id: string }[] };
+  return rows.map(row => row.id);
+}
+/** Whether another record, imported under another id, leads to the same objects and is to stay. */
+export const leadsThereToo = async (trx: Trx, { id, target, container, service_metadata }: BackupRow): Promise<boolean> =>
+  await trx('volume_backups').where({ target, container, service_metadata }).whereNot({ id }).whereNot({ status: 'deleting' }).first('id') !== undefined;
 /** As drivers know it; undefined for one that never got a place. */
 export const backupRef = (row: BackupRow): BackupRef | undefined => (row.container === null || row.service_metadata === null ? undefined : {
   id: row.id, volumeId: row.volume_id, parentId: row.parent_id, container: row.container, serviceMetadata: row.service_metadata,

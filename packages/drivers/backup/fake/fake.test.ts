@@ -113,3 +113,28 @@ describe("an object of upstream's usual 2 GB", () => {
     await driver.close();
   });
 });
+
+describe('a large volume that holds little', () => {
+  it.each([true, false])('costs its data when it is restored, also where something was (fresh: %s)', async (fresh) => {
+    const driver = fakeBackupDriver({ threads });
+    const disk = new Disk(2 ** 36);
+    for (const at of [8 * MiB, 2 ** 34, 2 ** 36 - MiB]) disk.put(at, randomBytes(MiB));
+    const id = randomUUID();
+    const volumeId = randomUUID();
+    const ref = { id, volumeId, parentId: null, ...driver.place({ id, volumeId, container: null }, new Date()) };
+    const { objectCount } = await driver.backup(call, { backup: ref, source: disk.source(), moment: 'now', name: null, description: null, createdAt: new Date(), volumeMeta: null });
+    expect(objectCount).toBeGreaterThan(120);
+    const target = new Disk(disk.bytes, { fresh });
+    const zeroed: number[] = [];
+    const seen: unknown[] = [];
+    const zero = target.zero.bind(target);
+    Object.assign(target, { zero: async (...args: Parameters<typeof zero>) => { zeroed.push(args[1].length); return zero(...args); } });
+    if (!fresh) target.put(2 ** 35, randomBytes(MiB));
+    await driver.restore(call, { chain: [ref], target, checkpoint: async (at) => void seen.push(at) });
+    disk.expectEqual(target);
+    // Each hole is one call, however many objects it is; and holes are nothing to write down.
+    expect(zeroed.length).toBe(fresh ? 0 : 3);
+    expect(seen).toEqual([{ backupId: id, objects: objectCount }]);
+    await driver.close();
+  });
+});

@@ -6,7 +6,7 @@ import { fromErrno, guarded, syncDirectory } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { fileReadable } from '../../sparse.ts';
 import type { Call } from '../../call.ts';
-import { checkContainer, ownContainer, stamp } from '../layout.ts';
+import { checkContainer, ownContainer, readPrefix, stamp } from '../layout.ts';
 import type { Entry, ObjectStore } from '../store.ts';
 
 export interface PosixStoreOptions {
@@ -165,11 +165,13 @@ export function posixStore(options: PosixStoreOptions): ObjectStore {
       if (folder === undefined) return;
       for await (const { name } of await opendir(folder)) if (name.startsWith(UNFINISHED) && name.includes(serviceMetadata)) await unlink(join(folder, name)).catch(unlessGone);
     }),
-    leave: (call, { container, id }) => guarded('The backup cannot be deleted', call.signal, async () => {
+    leave: (call, { container, serviceMetadata }) => guarded('The backup cannot be deleted', call.signal, async () => {
       const folder = await find(container);
       if (folder === undefined) return;
       await syncDirectory(folder);
-      if (container !== ownContainer(id)) return;
+      // Of the backup that the objects were made for, whatever id a record has given it since.
+      const id = readPrefix(serviceMetadata)?.backupId;
+      if (id === undefined || container !== ownContainer(id)) return;
       // Not empty: somebody else has put something there.
       for (const parts = container.split('/'); parts.length > 0; parts.pop()) {
         const gone = await rmdir(join(root, ...parts)).then(() => true, (error: NodeJS.ErrnoException) => {
