@@ -20,7 +20,7 @@ export async function openWork(rt: Runtime): Promise<Work> {
   const deps: ImageTaskDeps = { db: rt.db, settings: rt.settings, stores: await openStores(rt), hashing, access, runner: createRunner({ log: rt.log }), sealer: () => rt.sealer };
   return {
     plans, deps, queues: ['image', cacheQueue(rt.settings.host)],
-    periodic: [{ name: 'image upload parts', everySeconds: 3600, run: () => forgetOldParts(rt, deps) }, { name: 'image leftovers', everySeconds: 300, run: () => retryLeftovers(rt, deps) }],
+    periodic: [{ name: 'image upload parts', everySeconds: 3600, run: () => forgetOldParts(rt, deps) }, { name: 'image leftovers', everySeconds: 60, run: () => retryLeftovers(rt, deps) }],
     close: async () => { await hashing.close(); await access.close(); },
   };
 }

@@ -53,7 +53,7 @@ test(`${actors} users and a monkey for ${seconds} s, seed ${seed}`, async () => 
   };
   await Promise.all([monkey(), ...users.map(async (user) => { while (Date.now() < end) await user.act(); })]);
 
-  await f.settled(180_000);
+  await f.settled(600_000);
   const answers = users.flatMap((user) => user.answers);
   const counts = Object.fromEntries([...Map.groupBy(answers, (a) => `${a.what} ${a.status}`)].map(([key, list]) => [key, list.length] as const).toSorted());
   console.log(JSON.stringify({ seed, troubles: happened.length, happened, requests: answers.length, unanswered: f.unanswered, counts }, null, 1));
@@ -63,7 +63,7 @@ test(`${actors} users and a monkey for ${seconds} s, seed ${seed}`, async () => 
 
   // And everything can be deleted, in an order that users know.
   for (const user of users) await user.leave();
-  await f.settled(180_000);
+  await f.settled(600_000);
   expect(await leftovers(f.db(), f.cloud.home)).toEqual([]);
   expect(await f.db()('servers').where({ deleted: false }).select('id', 'vm_state')).toEqual([]);
   for (const table of ['volumes', 'volume_snapshots', 'volume_backups']) expect(await f.db()(table).select('id', 'status'), table).toEqual([]);

@@ -71,7 +71,7 @@ export class Actor {
     () => this.serverAction({ lock: null }), () => this.serverAction({ unlock: null }), () => this.snapshotServer(),
     () => this.plug(), () => this.plug(), () => this.unplug(), () => this.unplug(),
     () => this.makeVolume(), () => this.makeVolume(), () => this.remove('volume'), () => this.remove('volume'),
-    () => this.volumeAction({ 'os-extend': { new_size: 2 + this.random.below(3) } }), () => this.volumeAction({ 'os-migrate_volume': { host: null, force_host_copy: true } }, 'admin'),
+    () => this.volumeAction({ 'os-extend': { new_size: 2 } }), () => this.volumeAction({ 'os-migrate_volume': { host: null, force_host_copy: true } }, 'admin'),
     () => this.uploadVolume(), () => this.volumeAction({ revert: { snapshot_id: this.any('snapshot') } }),
     () => this.snapshot(), () => this.remove('snapshot'), () => this.backup(), () => this.backup(), () => this.restore(), () => this.remove('backup'),
     () => this.makeImage(), () => this.remove('image'),
@@ -133,7 +133,7 @@ export class Actor {
   }
   private makeVolume(): Promise<void> {
     const source = this.random.one([{}, {}, { imageRef: this.f.image }, { snapshot_id: this.any('snapshot') }, { source_volid: this.any('volume') }, { backup_id: this.any('backup') }]);
-    return this.make('volume', 'volume', `/v3/${this.f.project}/volumes`, { volume: { name: this.label(), size: 1 + this.random.below(2), ...source } });
+    return this.make('volume', 'volume', `/v3/${this.f.project}/volumes`, { volume: { name: this.label(), size: 1, ...source } });
   }
   private async volumeAction(action: object, as: 'demo' | 'admin' = 'demo'): Promise<void> {
     let asked = action;

@@ -44,12 +44,15 @@ export async function leftovers(db: Db, home: string): Promise<string[]> {
   // What was migrated or managed keeps the name of its file.
   const file = `coalesce(substring(backend_name from '[0-9a-f]{8}-[0-9a-f-]{27}'), id::text)`;
   compare('a volume file', uuidsIn(join(home, 'volumes')), await ids(`select ${file} id from volumes where status not like 'error%' union select ${file} from volume_snapshots where status not like 'error%'`));
-  compare('an image file', uuidsIn(join(home, 'images')), await ids(`select id from images where status = 'active' and locations <> '[]'`));
+  // What could not be removed at once is written down, and tried again.
+  const remembered = (await ask('select url from image_leftovers')).map((row) => String(row['url']).split('/').at(-1));
+  compare('an image file', uuidsIn(join(home, 'images')).filter((id) => !remembered.includes(id)), await ids(`select id from images where status = 'active' and locations <> '[]'`));
   for (const folder of ['snapshots', 'scratch', 'staging']) note(`a file in ${folder}`, filesIn(join(home, folder)));
   return wrong;
 }
 
 const filesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)) : []);
-const uuidsIn = (folder: string): string[] => [...new Set(filesIn(folder).flatMap((name) => /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(name)?.[0] ?? []))].toSorted();
+/** Of a name with several, such as a snapshot's, the last one is its own. */
+const uuidsIn = (folder: string): string[] => [...new Set(filesIn(folder).flatMap((name) => name.match(/[0-9a-f]{8}-[0-9a-f-]{27}/g)?.at(-1) ?? []))].toSorted();
 /** What the fake hypervisor has, as its own files say. */
 const guests = (home: string): string[] => uuidsIn(join(home, 'fake-hypervisor'));
