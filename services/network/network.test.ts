@@ -126,6 +126,14 @@ test('quotas and tags', async () => {
   expect((await other('PUT', `/v2.0/networks/${id}/tags/c`)).status).toBe(201);
   expect((await other('DELETE', `/v2.0/networks/${id}/tags/x`)).status).toBe(404);
 });
+test('a value that a new resource has anyway asks no rule of its own', async () => {
+  const demo = as(app, 'demo');
+  const made = await demo('POST', '/v2.0/networks', { network: { name: 'as dashboards ask', shared: false, 'router:external': false } });
+  expect(made).toMatchObject({ status: 201, body: { network: { shared: false, 'router:external': false } } });
+  expect((await demo('POST', '/v2.0/networks', { network: { shared: true } })).status).toBe(403);
+  // A change is asked about whatever it says.
+  expect((await demo('PUT', `/v2.0/networks/${made.body.network.id}`, { network: { shared: false } })).status).toBe(403);
+});
 test('auto allocated topology is made once', async () => {
   const demo = as(app, 'demo');
   const both = await Promise.all([1, 2].map(() => demo('GET', '/v2.0/auto-allocated-topology/null')));

@@ -96,7 +96,7 @@ export const routes = (rt: Runtime): Operation[] => {
       handler: async ctx => {
         const f = await find(ctx);
         const { tenant } = ctx.body.addTenantAccess;
-        if (f.is_public) throw new Conflict('Can not add access to a public flavor.');
+        if (f.is_public && ctx.dialect.has('public flavors have no access list')) throw new Conflict('Can not add access to a public flavor.');
         try { await db('flavor_projects').insert({ flavor_id: f.id, project_id: tenant }); } catch (error) {
           if (duplicateOf(error) !== undefined) throw new Conflict(`Flavor access already exists for flavor ${f.id} and project ${tenant} combination.`);
           throw error;

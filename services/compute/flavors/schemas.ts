@@ -26,6 +26,7 @@ export const Detailed = shape('FlavorDetail', z.any(), { flavors: Flavor });
 export const Listed = shape('FlavorList', z.any(), { flavors: shape('FlavorInList', z.any()) });
 
 export const changes: Change[] = [
+  { at: '2.7', trait: 'public flavors have no access list', why: 'access is not added to a public flavor' },
   { at: '2.55', shape: 'Flavor', why: 'flavors have a description', down: without('description') },
   { at: '2.55', shape: 'FlavorInList', why: 'flavors have a description', down: without('description') },
   { at: '2.55', shape: 'FlavorCreate', why: 'flavors have a description', was: before(['flavor'], 'description') },

@@ -39,7 +39,7 @@ export const changes: Change[] = [
   { at: '2.26', trait: 'tag filters', why: 'servers are listed by tags' },
   { at: '2.32', shape: 'ServerCreate', why: 'networks and disks have tags', was: both(networksOf(noTag, false), disksOf(d => d.omit({ tag: true, volume_type: true }))) },
   { at: '2.33', shape: 'ServerCreate', why: 'tags of disks are not understood until 2.42', was: disksOf(d => d.omit({ volume_type: true })) },
-  { at: '2.37', shape: 'ServerCreate', why: 'networks must be given, auto and none are words for it, and their tags are not understood until 2.42', was: networksOf(noTag, false), up: (b: { server: Record<string, unknown> }) => ({ ...b, server: { ...b.server, ...(b.server['networks'] === undefined ? { networks: 'default' } : {}) } }) },
+  { at: '2.37', shape: 'ServerCreate', why: 'networks must be given, auto and none are words for it, and their tags are not understood until 2.42', was: networksOf(n => n, false), up: (b: { server: Record<string, unknown> }) => ({ ...b, server: { ...b.server, ...(b.server['networks'] === undefined ? { networks: 'default' } : {}) } }) },
   { at: '2.42', shape: 'ServerCreate', why: 'networks and disks have tags again', was: both(networksOf(noTag), disksOf(d => d.omit({ tag: true, volume_type: true }))) },
   ...down('2.47', 'the flavor is embedded, as it was when the server was made', s => s),
   { at: '2.47', trait: 'embedded flavor', why: 'the flavor is embedded' },

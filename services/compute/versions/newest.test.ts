@@ -64,3 +64,10 @@ test('2.94: a hostname may be a domain name', async () => {
   expect((await put('2.93')).status).toBe(400);
   expect((await put('2.94')).body.server['OS-EXT-SRV-ATTR:hostname']).toBe('a.example.org');
 });
+test('2.7 and 2.37: access to a public flavor, and tags of networks that came and went', async () => {
+  const access = (version: string) => c.call('admin')('POST', '/v2.1/flavors/nano/action', { addTenantAccess: { tenant: 'de'.repeat(16) } }, version);
+  expect([(await access('2.6')).status, (await access('2.7')).status]).toEqual([200, 409]);
+  // Of a flavor that is not there: whether the body is understood is asked first.
+  const boot = async (version: string) => (await c.call()('POST', '/v2.1/servers', { server: { name: 't', imageRef: id, flavorRef: 'none', networks: [{ uuid: c.networkId, tag: 'foo' }] } }, version)).body.badRequest.message.includes("'tag' was unexpected") as boolean;
+  expect(await Promise.all(['2.31', '2.32', '2.36', '2.37', '2.41', '2.42'].map(boot))).toEqual([true, false, false, true, true, false]);
+});

@@ -1,9 +1,16 @@
 import type { Context } from '@cumulet/http';
 
+/** What a new resource has anyway: whoever gives it says nothing, as upstream sees it (dashboards send `shared: false` for members). */
+const atCreation: Readonly<Record<string, unknown>> = { shared: false, 'router:external': false, is_default: false, external_gateway_info: null };
+
 /** `create_network:shared`, `update_port:binding:host_id`: attributes that have rules of their own, asked when they are given. */
 export function permitAttributes(ctx: Context, verb: string, resource: string, given: object, guarded: readonly string[], target: Record<string, unknown>): void {
   ctx.permit(target);
-  for (const attribute of guarded) if ((given as Record<string, unknown>)[attribute] !== undefined) ctx.require(`${verb}_${resource}:${attribute}`, target);
+  for (const attribute of guarded) {
+    const value = (given as Record<string, unknown>)[attribute];
+    if (value === undefined || (verb === 'create' && attribute in atCreation && value === atCreation[attribute])) continue;
+    ctx.require(`${verb}_${resource}:${attribute}`, target);
+  }
 }
 
 /** The project that a create is for: the caller's own, or another's where the caller is an admin. */
