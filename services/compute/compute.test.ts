@@ -85,6 +85,39 @@ describe('a server\'s life', () => {
     await c.t.drain();
     expect(await status()).toBe('available');
   });
+  test('what a server cannot do is told in upstream\'s words, and in upstream\'s order', async () => {
+    const id = await c.server();
+    const conflict = (message: string) => ({ status: 409, body: { conflictingRequest: { message } } });
+    const volume = await as(c.volumes, 'demo')('POST', '/v3/volumes', { volume: { size: 1 } });
+    await c.act(id, { 'os-stop': null });
+    await c.t.drain();
+    const attach = (version?: string) => c.call()('POST', `/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId: volume.body.volume.id } }, version);
+    expect(await c.call('admin')('GET', `/v2.1/servers/${id}/diagnostics`)).toMatchObject(conflict(`Cannot 'get_diagnostics' instance ${id} while it is in power state shutdown`));
+    for (const [verb, path, body, action] of [['POST', '/action', { force_complete: null }, 'force_complete'], ['DELETE', '', undefined, 'abort live migration']] as const) {
+      expect(await c.call('admin')(verb, `/v2.1/servers/${id}/migrations/7${path}`, body, '2.24')).toMatchObject(conflict(action === 'force_complete' ? `Cannot 'force_complete' instance ${id} while it is in vm_state stopped` : `Instance ${id} is in an invalid state for '${action}'`));
+    }
+    await c.t.rt.db('compute_hosts').update({ forced_down: true });
+    for (const [body, who] of [[{ migrate: null }, 'admin'], [{ resize: { flavorRef: '1' } }, 'demo']] as const) expect(await c.act(id, body, { who })).toMatchObject(conflict('Service is unavailable at this time.'));
+    await c.t.rt.db('compute_hosts').update({ forced_down: false });
+    // A lock is no matter for images.
+    await c.act(id, { lock: null }, { who: 'admin' });
+    expect(await c.act(id, { createBackup: { name: 'b', backup_type: 'daily', rotation: 1 } })).toMatchObject({ status: 202 });
+    await c.t.drain();
+    await c.act(id, { unlock: null }, { who: 'admin' });
+    await c.act(id, { shelve: null });
+    await c.t.drain();
+    for (const action of ['os-start', 'os-stop', 'trigger_crash_dump']) expect(await c.act(id, { [action]: null }, { version: '2.17', who: 'admin' }), action).toMatchObject(conflict(`Instance ${id} is not ready`));
+    expect(await c.act(id, { pause: null })).toMatchObject(conflict(`Cannot 'pause' instance ${id} while it is in vm_state shelved_offloaded`));
+    expect(await attach('2.19')).toMatchObject(conflict(`Cannot 'attach_volume' instance ${id} while it is in vm_state shelved_offloaded`));
+    expect((await attach('2.20')).status).toBe(200);
+    const bfv = (await c.call()('POST', '/v2.1/servers', { server: { name: 'bfv', flavorRef: 'nano', networks: [{ uuid: c.networkId }], block_device_mapping_v2: [{ boot_index: 0, source_type: 'image', destination_type: 'volume', uuid: (await c.show(id)).image.id, volume_size: 1 }] } })).body.server.id as string;
+    await c.t.drain();
+    const [{ id: root }] = (await c.show(bfv))['os-extended-volumes:volumes_attached'];
+    expect(await c.call()('DELETE', `/v2.1/servers/${bfv}/os-volume_attachments/${root}`)).toMatchObject({ status: 400, body: { badRequest: { message: 'Cannot detach a root device volume' } } });
+    for (const server of [id, bfv]) await c.call()('DELETE', `/v2.1/servers/${server}`);
+    await c.t.drain();
+    await nothingIsStuck();
+  });
   test('rescue and unrescue', async () => {
     const id = await c.server();
     const r = await c.act(id, { rescue: null });

@@ -70,7 +70,7 @@ export async function sampleRequests(c: TestCloud): Promise<Record<string, Ask>>
   const host = 'testhost';
   const quota = (more = '') => `/os-quota-sets/${project}${more}`;
   const usage = `start=2020-01-01T00:00:00&end=2099-01-01T00:00:00`;
-  const created = async (ask: Ask, v: string) => { const answer = await ask(v); await c.t.drain(); return answer; };
+  const created = async (ask: Ask, v: string) => { await c.beat(); const answer = await ask(v); await c.t.drain(); return answer; };
   const hostGroup = (name: string) => ({ server_group: { name: fresh('g'), policies: [name] } });
 
   return {

@@ -5,7 +5,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { snapshotPlan } from '../plans/snapshot.ts';
-import { record, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
+import { record, refuseState, serverFor, start } from '../servers/act.ts';
 import { metadata, name, whole } from '../servers/fields.ts';
 import { isVolumeBacked, type BlockDevice, type ServerRow } from '../servers/row.ts';
 import { devicesOf } from '../servers/store.ts';
@@ -51,7 +51,6 @@ export const routes = (c: Compute): Operation[] => [
       const b = ctx.body.createBackup;
       const imageId = await transaction(c.rt.db, async trx => {
         const row = await serverFor(ctx as never, trx, { lock: true });
-        refuseLocked(ctx, row);
         refuseState(row, 'createBackup');
         if (isVolumeBacked(await devicesOf(trx, row.id))) throw new BadRequest('Backup is not supported for volume-backed instances.');
         return start(c, ctx as never, trx, row, {

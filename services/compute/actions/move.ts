@@ -8,7 +8,7 @@ import { livePlan } from '../plans/live.ts';
 import { movePlan, type Resting } from '../plans/move.ts';
 import { candidates } from '../scheduler/claim.ts';
 import { destination, type Kind } from '../scheduler/destination.ts';
-import { act } from '../servers/act.ts';
+import { act, refuseDown } from '../servers/act.ts';
 import { adminPass, boolean, hostName } from '../servers/fields.ts';
 import { newPassword } from '../servers/names.ts';
 import type { ServerRow } from '../servers/row.ts';
@@ -44,7 +44,7 @@ export const routes = (c: Compute): Operation[] => {
       handler: async ctx => {
         const to = ctx.body.migrate?.host ?? undefined;
         if (to !== undefined) ctx.require('os_compute_api:os-migrate-server:migrate:host', {});
-        await act(c, ctx as never, { action: 'migrate', history: 'migrate', plan: movePlan, taskState: 'resize_prep', prepare: (trx, row, task) => journey(ctx as never, trx, row, task, { kind: 'cold', to }) });
+        await act(c, ctx as never, { action: 'migrate', history: 'migrate', plan: movePlan, taskState: 'resize_prep', prepare: async (trx, row, task) => { await refuseDown(trx, row); return journey(ctx as never, trx, row, task, { kind: 'cold', to }); } });
       },
     }),
     operation({

@@ -7,7 +7,7 @@ import * as p from '../plans/power.ts';
 import { hostQueue, laneOf } from '../servers/row.ts';
 import { sealPassword } from '../servers/secrets.ts';
 import { byOf } from '../who.ts';
-import { act, record, refuseLocked, refuseState, serverFor } from '../servers/act.ts';
+import { act, record, refuseLocked, refuseNowhere, refuseState, serverFor } from '../servers/act.ts';
 
 export const path = '/servers/:server_id/action';
 /** `{"pause": null}`; upstream takes anything as the value. */
@@ -85,7 +85,7 @@ export const routes = (c: Compute): Operation[] => {
     operation({
       id: 'servers.inject_network_info', summary: 'Write the network settings again', method: 'POST', path, action: 'injectNetworkInfo', policy: 'os_compute_api:os-admin-actions:inject_network_info', permit: 'object', status: 202, body: bare('injectNetworkInfo'),
       // Guests learn their network by DHCP and metadata: there is nothing to write, and the answer is upstream's.
-      handler: async ctx => { const row = await serverFor(ctx as never, c.rt.db); refuseLocked(ctx, row); refuseState(row, 'injectNetworkInfo'); },
+      handler: async ctx => { const row = await serverFor(ctx as never, c.rt.db); refuseLocked(ctx, row); refuseNowhere(row); },
     }),
   ];
 };

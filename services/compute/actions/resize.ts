@@ -12,7 +12,7 @@ import { amountsOf, asksForCpu, candidates, NoValidHost, take } from '../schedul
 import { destination, tell } from '../scheduler/destination.ts';
 import { passing } from '../scheduler/filters.ts';
 import { wishOf } from '../scheduler/wish.ts';
-import { refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
+import { refuseDown, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
 import { confirmResize, type Undecided } from '../servers/confirm.ts';
 import * as f from '../servers/fields.ts';
 import { hostQueue, isVolumeBacked, type ServerRow } from '../servers/row.ts';
@@ -41,6 +41,7 @@ export const routes = (c: Compute): Operation[] => {
         const row = await serverFor(ctx as never, trx, { lock: true });
         refuseLocked(ctx, row);
         refuseState(row, 'resize');
+        await refuseDown(trx, row);
         const flavor = await findFlavor(trx, whoOf(ctx), String(b.flavorRef)).catch((error: unknown) => { throw error instanceof Fault && error.status === 404 ? new BadRequest(error.message) : error; });
         await checkResize(c, trx, row, flavor);
         const set = { new_flavor: JSON.stringify(snapshotOf(flavor)), ...(b['OS-DCF:diskConfig'] === undefined ? {} : { disk_config: b['OS-DCF:diskConfig'] }) };

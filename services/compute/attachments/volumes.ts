@@ -1,11 +1,11 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
-import { BadRequest, before, Conflict, Fault, Forbidden, newId, NotFound, one, shape, within, without, type Change } from '@cumulet/wire';
+import { BadRequest, before, Conflict, Fault, newId, NotFound, one, shape, within, without, type Change } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { attachVolumePlan, detachVolumePlan } from '../plans/plug.ts';
-import { record, refuseLocked, refuseState, serverFor } from '../servers/act.ts';
+import { record, refuseDown, refuseLocked, refuseState, serverFor } from '../servers/act.ts';
 import { boolean, deviceTag, uuid } from '../servers/fields.ts';
 import { hostQueue, laneOf, type BlockDevice, type ServerRow } from '../servers/row.ts';
 import { devicesOf } from '../servers/store.ts';
@@ -23,6 +23,7 @@ const Listed = shape('VolumeAttachmentList', z.any(), { volumeAttachments: View 
 export const changes: Change[] = [
   { at: '2.49', shape: 'VolumeAttach', why: 'attachments have tags', was: before(['volumeAttachment'], 'tag') },
   { at: '2.101', trait: 'attachment without a reply', why: 'attaching is answered 202 without a body' },
+  { at: '2.20', trait: 'volumes of shelved servers', why: 'volumes are attached to and detached from shelved servers' },
   { at: '2.60', trait: 'multiattach', why: 'volumes of several servers' },
   { at: '2.70', shape: 'VolumeAttachment', why: 'the tag is shown', down: without('tag') },
   { at: '2.70', shape: 'NewVolumeAttachment', why: 'the tag is shown', down: without('tag') },
@@ -90,6 +91,7 @@ export const routes = (c: Compute): Operation[] => {
       handler: async ctx => {
         await transaction(db, async trx => {
           const row = await serverFor(ctx as never, trx, { lock: true });
+          refuseShelved(ctx as never, row, 'detach_volume');
           await detach(c, ctx as never, trx, row, await find(trx, row, ctx.params['volume_id'] ?? ''));
         });
         return new Reply(202);
@@ -113,6 +115,11 @@ async function refuseSwap(c: Compute, ctx: Context, row: ServerRow, volumeId: st
   throw new Conflict(`volume ${old.id} is not migrating; this API should only be called by Cinder`);
 }
 
+/** Before 2.20 a shelved server's volumes were as they were. */
+function refuseShelved(ctx: Pick<Context, 'dialect'>, row: ServerRow, action: string): void {
+  if ((row.vm_state === 'shelved' || row.vm_state === 'shelved_offloaded') && !ctx.dialect.has('volumes of shelved servers')) throw new Conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`);
+}
+
 const letters = 'abcdefghijklmnopqrstuvwxyz';
 /** The next free name on the bus of the root disk; guests may call it otherwise. */
 function nextDevice(row: ServerRow, devices: readonly BlockDevice[]): string {
@@ -124,12 +131,13 @@ function nextDevice(row: ServerRow, devices: readonly BlockDevice[]): string {
 
 async function attach(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, b: z.output<typeof Attach.newest>['volumeAttachment']): Promise<BlockDevice> {
   const who = whoOf(ctx);
-  const volume = await c.n.volumes.find(trx, { projectId: who.projectId, userId: who.userId, admin: who.admin }, b.volumeId).catch((error: unknown) => { throw error instanceof Fault && error.status === 404 ? new NotFound(`Volume ${b.volumeId} could not be found.`) : error; });
+  refuseShelved(ctx, row, 'attach_volume');
   refuseLocked(ctx, row);
   refuseState(row, 'attach_volume');
+  const volume = await c.n.volumes.find(trx, { projectId: who.projectId, userId: who.userId, admin: who.admin }, b.volumeId).catch((error: unknown) => { throw error instanceof Fault && error.status === 404 ? new NotFound(`Volume ${b.volumeId} could not be found.`) : error; });
   const devices = await devicesOf(trx, row.id);
   if (devices.some(d => d.volume_id === volume.id)) throw new BadRequest(`Invalid volume: volume ${volume.id} is already attached to instances: ${row.id}`);
-  if (volume.multiattach && !ctx.dialect.has('multiattach')) throw new Conflict('Multiattach volumes are only supported starting with compute API version 2.60.');
+  if (volume.multiattach && !ctx.dialect.has('multiattach')) throw new BadRequest('Multiattach volumes are only supported starting with compute API version 2.60.');
   if (!volume.multiattach) {
     const others = await trx('block_devices as b').join('servers as s', 's.id', 'b.server_id').where({ 'b.volume_id': volume.id, 's.deleted': false }).whereNotNull('b.attachment_id').select('b.server_id') as { server_id: string }[];
     if (others.length > 0) throw new BadRequest(`Invalid volume: volume ${volume.id} is already attached to instances: ${others.map(o => o.server_id).join(', ')}`);
@@ -150,15 +158,16 @@ async function attach(c: Compute, ctx: Context, trx: Knex.Transaction, row: Serv
 }
 
 async function detach(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, d: BlockDevice): Promise<void> {
+  if (d.boot_index === 0) throw new BadRequest('Cannot detach a root device volume');
   refuseLocked(ctx, row);
   refuseState(row, 'detach_volume');
-  if (d.boot_index === 0 && row.vm_state !== 'shelved_offloaded') throw new Forbidden('Cannot detach a root device volume');
   if (row.host === null) {
     await c.n.volumes.release(trx, d.attachment_id as string);
     await trx('block_devices').where({ id: d.id }).delete();
     await record(trx, ctx, row.id, 'detach_volume', null);
     return;
   }
+  await refuseDown(trx, row);
   await c.n.volumes.beginDetach(trx, d.attachment_id as string);
   const task = await c.rt.tasks.enqueue(trx, detachVolumePlan, { serverId: row.id, deviceId: d.id, offloaded: false }, { queue: hostQueue(row.host), lane: laneOf(row.id), resource: { type: 'server', id: row.id }, by: byOf(ctx) });
   await record(trx, ctx, row.id, 'detach_volume', task);

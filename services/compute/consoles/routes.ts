@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { askHost } from '../actions/console.ts';
 import { path } from '../actions/power.ts';
 import type { Compute } from '../compute.ts';
-import { serverFor } from '../servers/act.ts';
-import { downAfterSeconds } from '../servers/store.ts';
+import { refuseNowhere, serverFor } from '../servers/act.ts';
+import { hostIsUp } from '../servers/store.ts';
 import { issueToken, peekToken, type ConsoleTarget } from './tokens.ts';
 
 
@@ -23,8 +23,8 @@ export const routes = (c: Compute): Operation[] => {
   const make = async (ctx: Context, type: string): Promise<string> => {
     const row = await serverFor(ctx, db);
     if (type !== 'novnc' && type !== 'serial') throw new BadRequest(`Unavailable console type ${type}.`);
-    if (row.host === null || row.vm_state === 'building' || row.launched_at === null) throw new Conflict(`Instance ${row.id} is not ready`);
-    if (!await db('compute_hosts').where({ host: row.host }).where('seen_at', '>', db.raw(`now() - interval '${downAfterSeconds} seconds'`)).first('host')) throw new Conflict(`Instance ${row.id} is not ready`);
+    refuseNowhere(row);
+    if (row.vm_state === 'building' || row.launched_at === null || !await hostIsUp(db, row.host)) throw new Conflict(`Instance ${row.id} is not ready`);
     const target = await askHost<ConsoleTarget>(c, ctx, row.host, row.id, { serverId: row.id, what: type === 'novnc' ? 'vnc' : 'serial' });
     const token = await issueToken(db, { server_id: row.id, kind: type, host: row.host, target, origin: new URL(ctx.baseUrl).origin }, new Date(clock() + settings.consoles.tokenSeconds * 1000));
     return type === 'novnc' ? `${ctx.baseUrl}/console/vnc.html?path=console%2Fsocket%3Ftoken%3D${token}` : `${ctx.baseUrl.replace(/^http/, 'ws')}/console/socket?token=${token}`;

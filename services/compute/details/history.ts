@@ -25,7 +25,7 @@ export const changes: Change[] = [
   { at: '2.84', shape: 'InstanceActionEvent', why: 'details of a failure', down: without('details') },
 ];
 
-interface ActionRow { num: number; server_id: string; action: string; request_id: string; user_id: string | null; project_id: string | null; task_id: string | null; message: string | null; started_at: Date; updated_at: Date; task: Pick<TaskRow, 'state' | 'updated_at' | 'steps' | 'plan'> | null }
+interface ActionRow { num: number; server_id: string; action: string; request_id: string; user_id: string | null; project_id: string | null; task_id: string | null; message: string | null; started_at: Date; updated_at: Date; earlier_steps: readonly StepRecord[]; task: Pick<TaskRow, 'state' | 'updated_at' | 'steps' | 'plan'> | null }
 const failed = (r: ActionRow) => r.message ?? (r.task && (r.task.state === 'failed' || r.task.state === 'cancelled') ? 'Error' : null);
 const view = (r: ActionRow) => ({
   action: r.action, instance_uuid: r.server_id, request_id: r.request_id, user_id: r.user_id, project_id: r.project_id, start_time: micros(r.started_at), message: failed(r), updated_at: micros(r.task ? new Date(r.task.updated_at) : r.updated_at),
@@ -79,7 +79,7 @@ export const routes = (c: Compute): Operation[] => {
         if (!row) throw new NotFound(`Action for request_id ${ctx.params['request_id']} on instance ${server.id} not found`);
         const admin = ctx.allows('os_compute_api:os-instance-actions:events', { project_id: server.project_id });
         const withEvents = admin || ctx.dialect.has('events for all');
-        return { instanceAction: { ...view(row), ...(withEvents ? { events: (row.task?.steps ?? []).map(s => eventView(row, s, admin)) } : {}) } };
+        return { instanceAction: { ...view(row), ...(withEvents ? { events: [...row.earlier_steps, ...row.task?.steps ?? []].map(s => eventView(row, s, admin)) } : {}) } };
       },
     }),
   ];

@@ -6,7 +6,7 @@ import { Conflict, shape, type Change } from '@cumulet/wire';
 import { z } from 'zod';
 import { askHost } from '../actions/console.ts';
 import type { Compute } from '../compute.ts';
-import { refuseState, serverFor } from '../servers/act.ts';
+import { refuseNowhere, serverFor } from '../servers/act.ts';
 import { portsOf } from '../servers/store.ts';
 
 const View = shape('Diagnostics', z.any());
@@ -37,8 +37,8 @@ export const routes = (c: Compute): Operation[] => {
       id: 'servers.diagnostics', summary: 'Counters of a running guest', method: 'GET', path: '/servers/:server_id/diagnostics', policy: 'os_compute_api:os-server-diagnostics', permit: 'object', reply: View,
       handler: async ctx => {
         const row = await serverFor(ctx as never, db);
-        refuseState(row, 'diagnostics', 'get_diagnostics');
-        if (row.host === null) throw new Conflict(`Instance ${row.id} is not on a host.`);
+        refuseNowhere(row);
+        if (row.power_state !== 'running') throw new Conflict(`Cannot 'get_diagnostics' instance ${row.id} while it is in power state ${row.power_state === 'nostate' ? 'pending' : row.power_state}`);
         return view(await askHost<Diagnostics>(c, ctx, row.host, row.id, { serverId: row.id, what: 'diagnostics' }));
       },
     }),

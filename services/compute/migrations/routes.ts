@@ -1,6 +1,6 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
-import { BadRequest, before, micros, NotFound, one, orNull, parseTime, shape, without, type Change } from '@cumulet/wire';
+import { BadRequest, before, Conflict, micros, NotFound, one, orNull, parseTime, shape, without, type Change } from '@cumulet/wire';
 import { z } from 'zod';
 import { askHost } from '../actions/console.ts';
 import { bare } from '../actions/power.ts';
@@ -50,6 +50,19 @@ export const routes = (c: Compute): Operation[] => {
     if (!found) throw new NotFound(`In-progress live migration ${id} is not found for server ${row.id}.`);
     return found;
   };
+  /** What is to be changed: the server must migrate, and then the migration must be its own. */
+  const underWayOf = async (ctx: Context, action: 'abort live migration' | 'force_complete'): Promise<Row> => {
+    const row = await serverFor(ctx, db);
+    refuseLocked(ctx, row);
+    if (action === 'force_complete' && row.vm_state !== 'active') throw new Conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`);
+    if (row.task_state === null) throw new Conflict(`Instance ${row.id} is in an invalid state for '${action}'`);
+    if (row.task_state !== 'migrating') throw new Conflict(`Cannot '${action}' instance ${row.id} while it is in task_state ${row.task_state}`);
+    const id = ctx.params['id'] ?? '';
+    const found: Row | undefined = /^\d{1,9}$/.test(id) ? await db('server_migrations').where({ server_id: row.id, num: Number(id) }).first() : undefined;
+    const why = `Migration ${id} not found for instance ${row.id}`;
+    if (!found) throw action === 'force_complete' ? new BadRequest(why) : new NotFound(why);
+    return found;
+  };
   return [
     operation({
       id: 'migrations.list', summary: 'Migrations', method: 'GET', path: '/os-migrations', policy: 'os_compute_api:os-migrations:index', query: Query, reply: Listed,
@@ -87,15 +100,13 @@ export const routes = (c: Compute): Operation[] => {
     operation({
       id: 'server_migrations.delete', summary: 'Abort a live migration', method: 'DELETE', path: '/servers/:server_id/migrations/:id', since: '2.24', policy: 'os_compute_api:servers:migrations:delete', permit: 'object',
       handler: async ctx => {
-        const m = await running(ctx as never);
+        const m = await underWayOf(ctx as never, 'abort live migration');
         // Before 2.65 only one that runs could be aborted.
         if (m.status !== 'running' && !(ctx.dialect.has('abort of waiting migrations') && ['queued', 'preparing'].includes(m.status))) throw stateOf(m, 'abort live migration');
         const { task_id: task } = m;
         await transaction(db, async trx => {
-          const row = await serverFor(ctx as never, trx, { lock: true });
-          refuseLocked(ctx, row);
           if (task !== null) await c.rt.tasks.cancel(trx, task);
-          await record(trx, ctx as never, row.id, 'live_migration_cancel', null);
+          await record(trx, ctx as never, m.server_id, 'live_migration_cancel', null);
         });
         return new Reply(202);
       },
@@ -103,12 +114,10 @@ export const routes = (c: Compute): Operation[] => {
     operation({
       id: 'server_migrations.force_complete', summary: 'Finish a live migration at any price', method: 'POST', path: '/servers/:server_id/migrations/:id/action', action: 'force_complete', since: '2.22', policy: 'os_compute_api:servers:migrations:force_complete', permit: 'object', body: bare('force_complete'),
       handler: async ctx => {
-        const m = await running(ctx as never);
-        const row = await serverFor(ctx as never, db);
-        refuseLocked(ctx, row);
-        if (m.status !== 'running') throw stateOf(m, 'force_complete');
-        await askHost(c, ctx as never, m.source_host ?? '', row.id, { serverId: row.id, what: 'force' });
-        await record(db, ctx as never, row.id, 'live_migration_force_complete', null);
+        const m = await underWayOf(ctx as never, 'force_complete');
+        if (m.status !== 'running') throw stateOf(m, 'force complete');
+        await askHost(c, ctx as never, m.source_host ?? '', m.server_id, { serverId: m.server_id, what: 'force' });
+        await record(db, ctx as never, m.server_id, 'live_migration_force_complete', null);
         return new Reply(202);
       },
     }),

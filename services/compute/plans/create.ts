@@ -105,8 +105,8 @@ async function elsewhere(trx: Knex.Transaction, t: Settling): Promise<string | u
   const id = newId();
   await t.deps.tasks.enqueue(trx, createPlan, { ...t.input, tried }, { id, queue: hostQueue(next.host), lane: laneOf(serverId), resource: { type: 'server', id: serverId }, by: { projectId: t.projectId ?? undefined, userId: t.userId ?? undefined, requestId: t.requestId ?? undefined } });
   await trx('servers').where({ id: serverId }).update({ task_state: 'scheduling', task_id: id, host: next.host, node: next.node, availability_zone: next.zone, updated_at: trx.fn.now() });
-  // The history goes on with the task that is at work; the events of the one before are those of its own line.
-  await trx('server_actions').where({ server_id: serverId, task_id: t.taskId }).update({ task_id: id });
+  // The history goes on with the task that is at work, after what the one before did on its host.
+  await trx.raw(`update server_actions a set task_id = ?, earlier_steps = a.earlier_steps || t.steps from tasks t where t.id = a.task_id and a.server_id = ? and a.task_id = ?`, [id, serverId, t.taskId]);
   return undefined;
 }
 

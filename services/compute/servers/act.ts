@@ -7,7 +7,7 @@ import type { Compute } from '../compute.ts';
 import { byOf } from '../who.ts';
 import { hostQueue, laneOf, type ServerRow } from './row.ts';
 import { allowed } from './states.ts';
-import { findFull, findServer, type FullServer } from './store.ts';
+import { findFull, findServer, hostIsUp, type FullServer } from './store.ts';
 
 type Asked = Pick<Context, 'caller' | 'allows' | 'permit' | 'params' | 'requestId'>;
 export const isAdmin = (ctx: Pick<Context, 'allows'>): boolean => ctx.allows('context_is_admin', {});
@@ -30,10 +30,20 @@ export async function fullServerFor(ctx: Asked, trx: Trx): Promise<FullServer> {
 export function refuseLocked(ctx: Pick<Context, 'allows'>, row: ServerRow, message = `Instance ${row.id} is locked`): void {
   if (row.locked_by !== null && !isAdmin(ctx)) throw new Conflict(message);
 }
+/** 409 in upstream's words while a server is on no host. */
+export function refuseNowhere(row: ServerRow): asserts row is ServerRow & { host: string } {
+  if (row.host === null) throw new Conflict(`Instance ${row.id} is not ready`);
+}
+/** 409 while the worker of the server's host is away. Upstream names no host here: that is not its user's to know. */
+export async function refuseDown(trx: Trx, row: ServerRow): Promise<void> {
+  refuseNowhere(row);
+  if (!await hostIsUp(trx, row.host)) throw new Conflict('Service is unavailable at this time.');
+}
 /** 409 in upstream's words unless the server is in a state that takes the action. `as` is the action's name there. */
 export function refuseState(row: ServerRow, action: string, as = action.replace(/ hard$/, ''), o: { launched?: boolean } = {}): void {
   const rule = allowed[action];
   if (!rule) throw new Error(`no rule says when ${action} is allowed`);
+  if (rule.placed) refuseNowhere(row);
   const no = (attr: string, state: string) => new Conflict(`Cannot '${as}' instance ${row.id} while it is in ${attr} ${state}`);
   if (rule.vm !== 'any' && !rule.vm.includes(row.vm_state)) throw no('vm_state', row.vm_state);
   if (row.task_state !== null && rule.during !== 'any' && !rule.during?.includes(row.task_state)) throw no('task_state', row.task_state);

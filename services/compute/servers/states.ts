@@ -36,11 +36,11 @@ export function statesOf(status: string): { vmState: VmState; tasks: readonly st
 export const hidingTasks = (vmState: VmState): readonly string[] => Object.keys(shown[vmState] ?? {});
 
 /** In which states upstream takes each action. A server with a task at work takes none of them, except where `during` says so. */
-export const allowed: Readonly<Record<string, { readonly vm: readonly VmState[] | 'any'; readonly during?: 'any' | readonly string[] }>> = {
-  'start': { vm: ['stopped'] },
-  'stop': { vm: ['active', 'error'] },
+export const allowed: Readonly<Record<string, { readonly vm: readonly VmState[] | 'any'; readonly during?: 'any' | readonly string[]; /** Upstream asks for a host before it looks at the state. */ readonly placed?: true }>> = {
+  'start': { vm: ['stopped'], placed: true },
+  'stop': { vm: ['active', 'error'], placed: true },
   'reboot': { vm: ['active'] },
-  'reboot hard': { vm: ['active', 'stopped', 'paused', 'suspended', 'error'], during: ['rebooting', 'reboot_pending', 'reboot_started', 'pausing', 'suspending', 'resuming', 'unpausing'] },
+  'reboot hard': { vm: ['active', 'stopped', 'paused', 'suspended', 'error'], during: ['rebooting', 'reboot_pending', 'reboot_started', 'rebooting_hard', 'pausing', 'suspending', 'resuming', 'unpausing'] },
   'pause': { vm: ['active'] },
   'unpause': { vm: ['paused'] },
   'suspend': { vm: ['active'] },
@@ -60,11 +60,10 @@ export const allowed: Readonly<Record<string, { readonly vm: readonly VmState[] 
   'os-migrateLive': { vm: ['active', 'paused'] },
   'evacuate': { vm: ['active', 'stopped', 'error'], during: 'any' },
   'changePassword': { vm: ['active'] },
-  'trigger_crash_dump': { vm: ['active', 'paused', 'rescued', 'resized', 'error'] },
-  'injectNetworkInfo': { vm: ['active', 'paused', 'suspended', 'stopped', 'rescued', 'resized'] },
+  'trigger_crash_dump': { vm: ['active', 'paused', 'rescued', 'resized', 'error'], placed: true },
   'restore': { vm: ['soft-delete'] },
   'attach_volume': { vm: ['active', 'paused', 'stopped', 'resized', 'soft-delete', 'shelved', 'shelved_offloaded'] },
-  'detach_volume': { vm: ['active', 'suspended', 'stopped', 'shelved', 'shelved_offloaded'] },
+  'detach_volume': { vm: ['active', 'paused', 'stopped', 'resized', 'soft-delete', 'shelved', 'shelved_offloaded'] },
   'swap_volume': { vm: ['active', 'paused', 'resized'] },
   'attach_interface': { vm: ['active', 'paused', 'stopped'] },
   'detach_interface': { vm: ['active', 'paused', 'stopped'] },
@@ -74,7 +73,6 @@ export const allowed: Readonly<Record<string, { readonly vm: readonly VmState[] 
   'update tags': { vm: ['active', 'paused', 'suspended', 'stopped'], during: 'any' },
   'delete tag': { vm: ['active', 'paused', 'suspended', 'stopped'], during: 'any' },
   'delete tags': { vm: ['active', 'paused', 'suspended', 'stopped'], during: 'any' },
-  'diagnostics': { vm: ['active', 'rescued'] },
 };
 
 /** What a guest's power says of a server, after something went wrong under way. */

@@ -13,6 +13,9 @@ export const normal = (id: string): string => (id.includes('-') ? id.toLowerCase
 /** Seconds without a heartbeat after which a host counts as down (nova: service_down_time is 60; ours beat every 5). */
 export const downAfterSeconds = 25;
 
+/** Whether a host's worker beats, and nobody has said that it is down. */
+export const hostIsUp = async (trx: Trx, host: string): Promise<boolean> => (await trx('compute_hosts').where({ host, forced_down: false }).where('seen_at', '>', trx.raw(`now() - interval '${downAfterSeconds} seconds'`)).first('host')) !== undefined;
+
 /** Servers with their disks and ports, still without order or filter. */
 export const fullServers = (trx: Trx): Knex.QueryBuilder => trx('servers as s').select('s.*',
   trx.raw(`coalesce((select jsonb_agg(to_jsonb(b) - 'connection' order by b.boot_index nulls last, b.created_at) from block_devices b where b.server_id = s.id), '[]') as devices`),
