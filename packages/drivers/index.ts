@@ -1,2 +1,3 @@
 export { plainCall, silent, type Call, type Log } from './call.ts';
 export { DriverError, need, Unsupported, type DriverErrorKind } from './errors.ts';
+export { giveBack, keep, lend } from './lent.ts';

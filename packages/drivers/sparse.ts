@@ -2,11 +2,14 @@ import type { FileHandle } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
 import { DriverError } from './errors.ts';
 import { fromErrno } from './durable.ts';
+import { giveBack, lend } from './lent.ts';
 
 /** The grain of holes: what file systems and qcow2 allocate at once. */
 const BLOCK = 64 << 10;
 /** Bytes per read of a file. */
 const READ_SIZE = 1 << 20;
+/** Bytes after which what was written is sent to the disk. */
+const FLUSH_SIZE = 64 << 20;
 const ZEROS = Buffer.alloc(BLOCK);
 
 const isZero = (bytes: Buffer) => bytes.equals(bytes.length === BLOCK ? ZEROS : ZEROS.subarray(0, bytes.length));
@@ -46,14 +49,13 @@ export interface SparseOptions {
   readonly signal: AbortSignal;
   /** For the user, when it breaks: "Writing the volume". */
   readonly what: string;
-  /** Also on failure, after the target is closed: what was written so far stays or is removed. */
-  readonly broken?: (reached: number) => Promise<void>;
+  /** Called with the offset that was reached. */
+  readonly progress?: (reached: number) => void;
 }
 
-/** A Writable that writes data and leaves zeros as holes; `finish` comes when everything is on stable storage. */
+/** A Writable that writes data and leaves zeros as holes; `finish` comes when everything is on stable storage. Chunks that are lent are given back. */
 export function sparseWritable(target: Target, options: SparseOptions): Writable {
   let at = options.offset;
-  let finished = false;
   const step = (work: () => Promise<void>, done: (error?: Error | null) => void) => {
     work().then(() => done(), (error: unknown) => done(asError(options.signal.aborted ? options.signal.reason : fromErrno(error, options.what))));
   };
@@ -66,27 +68,42 @@ export function sparseWritable(target: Target, options: SparseOptions): Writable
     highWaterMark: READ_SIZE,
     signal: options.signal,
     write(chunk: Buffer, _encoding, done) {
-      step(() => put(chunk), done);
+      step(async () => {
+        await put(chunk);
+        giveBack(chunk);
+        options.progress?.(at);
+      }, done);
     },
     final(done) {
-      step(async () => {
-        await target.finish(at);
-        finished = true;
-      }, done);
+      step(() => target.finish(at), done);
     },
     destroy(error, done) {
       const cause = error && options.signal.aborted ? asError(options.signal.reason) : error;
-      target.close().then(() => (finished ? undefined : options.broken?.(at))).then(() => done(cause), (failure: unknown) => done(cause ?? asError(failure)));
+      target.close().then(() => done(cause), (failure: unknown) => done(cause ?? asError(failure)));
     },
   });
 }
 
-/** A file that is new and empty, or (`fresh: false`) one whose zeros have to be looked for before they are written. */
+/**
+ * A file that is new and empty, or (`fresh: false`) one whose zeros have to be looked for before they are written. What was written is on its way to the disk while more comes,
+ * so that the end has little to wait for.
+ */
 export function fileTarget(file: FileHandle, options: { readonly fresh: boolean }): Target {
   const scratch = Buffer.alloc(options.fresh ? 0 : BLOCK);
+  let dirty = 0;
+  let flushing: Promise<void> | undefined;
+  // The kernel tells a failed write-back once: it is remembered until somebody wants to know.
+  let lost: unknown;
+  const written = (bytes: number) => {
+    dirty += bytes;
+    if (dirty < FLUSH_SIZE || flushing) return;
+    dirty = 0;
+    flushing = file.datasync().catch((error: unknown) => { lost ??= error; }).finally(() => { flushing = undefined; });
+  };
   return {
     async write(bytes, offset) {
       for (let done = 0; done < bytes.length;) done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+      written(bytes.length);
     },
     async zero(offset, length) {
       if (options.fresh) return;
@@ -98,21 +115,27 @@ export function fileTarget(file: FileHandle, options: { readonly fresh: boolean 
       }
     },
     async finish(end) {
+      await flushing;
       if ((await file.stat()).size < end) await file.truncate(end);
       await file.sync();
+      if (lost !== undefined) throw lost;
     },
-    close: () => file.close(),
+    async close() {
+      await flushing;
+      await file.close();
+    },
   };
 }
 
-/** Bytes `[offset, offset + length)` of an open file, which the stream closes. A file shorter than that is an error, never a short read. */
+/** Bytes `[offset, offset + length)` of an open file, which the stream closes. A file shorter than that is an error, never a short read. Its chunks are lent. */
 export function fileReadable(file: FileHandle, range: { readonly offset: number; readonly length: number }, signal: AbortSignal, what: string): Readable {
+  const free: Buffer[] = [];
   return rangeReadable({
     async read(at, length) {
-      const buffer = Buffer.allocUnsafe(length);
-      const { bytesRead } = await file.read(buffer, 0, length, at);
+      const memory = free.pop() ?? Buffer.allocUnsafeSlow(Math.min(READ_SIZE, range.length));
+      const { bytesRead } = await file.read(memory, 0, length, at);
       if (bytesRead === 0) throw new DriverError('broken', `${what}: it is shorter than it should be.`);
-      return buffer.subarray(0, bytesRead);
+      return lend(memory.subarray(0, bytesRead), () => { free.push(memory); });
     },
     close: () => file.close(),
   }, { ...range, signal, fail: (error) => fromErrno(error, what) });

@@ -7,6 +7,7 @@ import { isPlain, readJson } from './body.ts';
 import { requestIdHeaders, versionHeaders } from './faults.ts';
 import { Reply, type Context, type Operation, type Target } from './operation.ts';
 import { baseUrl, projectInPath } from './request.ts';
+import { sendData } from './data.ts';
 import { callerOf, type ServiceSpec } from './service.ts';
 
 /** Puts every operation on its path. Operations that share a path are told apart by version and by the action that the body names. */
@@ -178,9 +179,10 @@ class RequestContext implements Context {
 }
 const ownTarget = (caller: Context['caller']): Target => ({ project_id: caller.projectId, user_id: caller.userId, domain_id: caller.domainId });
 
-function send(spec: ServiceSpec, op: Operation, dialect: Dialect, req: FastifyRequest, reply: FastifyReply, made: Reply): FastifyReply {
+function send(spec: ServiceSpec, op: Operation, dialect: Dialect, req: FastifyRequest, reply: FastifyReply, made: Reply): FastifyReply | Promise<FastifyReply> {
   reply.status(made.status).headers({ ...versionHeaders(spec.name, req), ...requestIdHeaders(spec.name, req) }).headers(made.headers);
   if (made.body === undefined || made.body === null) return reply.send();
+  if (made.body instanceof Readable && made.sent) return sendData(reply, made.body, made.sent);
   if (made.body instanceof Readable || Buffer.isBuffer(made.body) || typeof made.body === 'string') return reply.send(made.body);
   const lowered = op.reply ? dialect.reply(op.reply, made.body) : made.body;
   if (!reply.hasHeader('content-type')) reply.header('content-type', 'application/json');

@@ -45,10 +45,13 @@ export class Reply {
   readonly status: number;
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;
-  constructor(status: number, body?: unknown, headers: Record<string, string> = {}) {
+  /** Called with each chunk of a stream once the kernel has its bytes: its memory may be used again. */
+  readonly sent: ((chunk: Uint8Array) => void) | undefined;
+  constructor(status: number, body?: unknown, headers: Record<string, string> = {}, sent?: (chunk: Uint8Array) => void) {
     this.status = status;
     this.body = body;
     this.headers = headers;
+    this.sent = sent;
   }
 }
 

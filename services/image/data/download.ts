@@ -1,4 +1,4 @@
-import { DriverError, type Call, type Log } from '@cumulet/drivers';
+import { DriverError, giveBack, type Call, type Log } from '@cumulet/drivers';
 import { Reply, type Context } from '@cumulet/http';
 import { Fault, Forbidden, Unavailable } from '@cumulet/wire';
 import { Readable } from 'node:stream';
@@ -25,7 +25,7 @@ export async function download(d: ImageDeps, ctx: Context, id: string): Promise<
   if (ctx.request.method === 'HEAD' || image.size === 0) return new Reply(status, Readable.from([]), { ...facts, ...length });
   const call: Call = { taskId: ctx.requestId, signal: ctx.signal, progress() {}, log: ctx.log as unknown as Log };
   const body = await openImage(d, call, image, range);
-  return new Reply(status, body, { ...facts, ...length });
+  return new Reply(status, body, { ...facts, ...length }, giveBack);
 }
 
 /** Reads an image, or a range of it, from its locations in their order. */

@@ -2,8 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
 
 /** What a hashing thread is asked: `more` brings bytes in shared memory, `end` wants the digest. */
-export type Ask = { readonly run: number; readonly algorithm: string; readonly op: 'more'; readonly slab: number; readonly bytes: Uint8Array } | { readonly run: number; readonly algorithm: string; readonly op: 'end' | 'drop' };
-export type Answer = { readonly run: number; readonly slab: number } | { readonly run: number; readonly algorithm: string; readonly digest: string };
+export type Ask = { readonly run: number; readonly algorithm: string; readonly op: 'more'; readonly piece: number; readonly bytes: Uint8Array } | { readonly run: number; readonly algorithm: string; readonly op: 'end' | 'drop' };
+export type Answer = { readonly run: number; readonly piece: number } | { readonly run: number; readonly algorithm: string; readonly digest: string };
 
 const runs = new Map<string, Hash>();
 parentPort?.on('message', (ask: Ask) => {
@@ -13,7 +13,7 @@ parentPort?.on('message', (ask: Ask) => {
   if (!hash) runs.set(key, hash = createHash(ask.algorithm));
   if (ask.op === 'more') {
     hash.update(ask.bytes);
-    parentPort?.postMessage({ run: ask.run, slab: ask.slab } satisfies Answer);
+    parentPort?.postMessage({ run: ask.run, piece: ask.piece } satisfies Answer);
     return;
   }
   runs.delete(key);

@@ -1,3 +1,4 @@
+import { giveBack, keep } from '@cumulet/drivers';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Answer, Ask } from './hash_thread.ts';
@@ -5,22 +6,24 @@ import type { Answer, Ask } from './hash_thread.ts';
 /** Hex digests of what was seen. */
 export interface Digests { readonly md5: string; readonly sha512: string }
 export interface HashRun {
-  /** Takes the bytes before it returns (they may be changed afterwards). A promise means: wait for it before giving more. */
-  see(chunk: Uint8Array): Promise<void> | undefined;
+  /** Takes a piece of shared memory (`Pieces`), which it gives back when its bytes have been hashed. */
+  see(piece: Uint8Array): void;
+  /** Set when the hashes are behind: to be waited for before more is given. */
+  readonly behind: Promise<void> | undefined;
   end(): Promise<Digests>;
   /** Forgets the run; harmless after `end`. */
   drop(): void;
 }
 export interface Hashing { start(): HashRun; close(): Promise<void> }
 
-const slabBytes = 512 * 1024;
-const slabsPerRun = 4;
+/** Pieces that a run may be ahead of its hashes. */
+const ahead = 3;
 const algorithms = ['sha512', 'md5'] as const;
 type Thread = { readonly worker: Worker; load: number };
 
 /**
- * Hashes off the event loop, sha512 and md5 side by side in threads that all runs share. Bytes go over in shared memory,
- * 2 MiB for each run; a run that is ahead of its hashes is told to wait.
+ * Hashes off the event loop, sha512 and md5 side by side in threads that all runs share and that read the bytes where they are; a run that is ahead of its hashes is told
+ * to wait.
  */
 export function openHashing(threads = Math.max(2, Math.min(4, availableParallelism()))): Hashing {
   const pool: Thread[] = [];
@@ -52,16 +55,14 @@ export function openHashing(threads = Math.max(2, Math.min(4, availableParalleli
   };
 }
 
-interface Slab { readonly bytes: Uint8Array; readers: number }
-
 class Run implements HashRun {
   readonly #id: number;
   readonly #threads: readonly Thread[];
   readonly #over: () => void;
-  readonly #slabs: Slab[] = [];
+  /** Pieces that are being hashed, with how many threads still read them. */
+  readonly #reading = new Map<number, { readonly piece: Uint8Array; readers: number }>();
   readonly #digests = new Map<string, string>();
-  #current: number | undefined;
-  #filled = 0;
+  #seen = 0;
   #waiting: { yes: () => void; no: (error: Error) => void } | undefined;
   #failed: Error | undefined;
   constructor(id: number, threads: readonly Thread[], over: () => void) {
@@ -71,25 +72,17 @@ class Run implements HashRun {
     for (const t of threads) t.load++;
   }
 
-  see(chunk: Uint8Array): Promise<void> | undefined {
-    if (this.#failed) return Promise.reject(this.#failed);
-    for (let at = 0; at < chunk.length;) {
-      const index = this.#current ?? this.#free();
-      if (index === undefined) return this.#room().then(() => this.see(chunk.subarray(at)));
-      this.#current = index;
-      const slab = this.#slabs[index] as Slab;
-      const n = Math.min(slabBytes - this.#filled, chunk.length - at);
-      slab.bytes.set(chunk.subarray(at, at + n), this.#filled);
-      this.#filled += n;
-      at += n;
-      if (this.#filled === slabBytes) this.#flush();
-    }
-    return undefined;
+  see(bytes: Uint8Array): void {
+    if (this.#failed) throw this.#failed;
+    keep(bytes);
+    const piece = this.#seen++;
+    this.#reading.set(piece, { piece: bytes, readers: algorithms.length });
+    this.#ask(algorithm => ({ run: this.#id, algorithm, op: 'more', piece, bytes }));
   }
+  get behind(): Promise<void> | undefined { return this.#reading.size < ahead ? undefined : this.#until(() => this.#reading.size < ahead); }
   async end(): Promise<Digests> {
-    if (this.#current !== undefined && this.#filled > 0) this.#flush();
     this.#ask(algorithm => ({ run: this.#id, algorithm, op: 'end' }));
-    while (this.#digests.size < algorithms.length) await this.#room();
+    await this.#until(() => this.#digests.size === algorithms.length);
     this.#release();
     return { md5: this.#digests.get('md5') as string, sha512: this.#digests.get('sha512') as string };
   }
@@ -101,7 +94,7 @@ class Run implements HashRun {
   }
 
   hear(answer: Answer): void {
-    if ('slab' in answer) (this.#slabs[answer.slab] as Slab).readers--;
+    if ('piece' in answer) this.#read(answer.piece);
     else this.#digests.set(answer.algorithm, answer.digest);
     const waiting = this.#waiting;
     this.#waiting = undefined;
@@ -122,24 +115,17 @@ class Run implements HashRun {
     this.#over();
     return true;
   }
-  #room(): Promise<void> {
-    if (this.#failed) return Promise.reject(this.#failed);
-    return new Promise((yes, no) => { this.#waiting = { yes, no }; });
+  #read(index: number): void {
+    const reading = this.#reading.get(index);
+    if (!reading || --reading.readers > 0) return;
+    this.#reading.delete(index);
+    giveBack(reading.piece);
   }
-  #free(): number | undefined {
-    const idle = this.#slabs.findIndex(s => s.readers === 0);
-    if (idle >= 0) return idle;
-    if (this.#slabs.length === slabsPerRun) return undefined;
-    return this.#slabs.push({ bytes: new Uint8Array(new SharedArrayBuffer(slabBytes)), readers: 0 }) - 1;
-  }
-  #flush(): void {
-    const index = this.#current as number;
-    const slab = this.#slabs[index] as Slab;
-    slab.readers = algorithms.length;
-    const bytes = slab.bytes.subarray(0, this.#filled);
-    this.#ask(algorithm => ({ run: this.#id, algorithm, op: 'more', slab: index, bytes }));
-    this.#current = undefined;
-    this.#filled = 0;
+  async #until(ready: () => boolean): Promise<void> {
+    while (!ready()) {
+      if (this.#failed) throw this.#failed;
+      await new Promise<void>((yes, no) => { this.#waiting = { yes, no }; });
+    }
   }
   #ask(make: (algorithm: string) => Ask): void { algorithms.forEach((algorithm, i) => this.#threads[i]?.worker.postMessage(make(algorithm))); }
 }

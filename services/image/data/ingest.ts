@@ -3,6 +3,7 @@ import type { Call } from '@cumulet/drivers';
 import type { ImageStore } from '@cumulet/drivers/imagestore';
 import { Transform, type Readable } from 'node:stream';
 import type { Hashing } from './hashing.ts';
+import { done, Pieces } from './pieces.ts';
 
 /** What became of bytes that went into a store. Sizes in bytes. */
 export interface Ingested {
@@ -26,6 +27,8 @@ export interface Expectation {
   readonly strict?: boolean;
   /** Bytes. */
   readonly most?: number;
+  /** The chunks that come are nobody else's: their memory is freed as soon as they have been read. */
+  readonly own?: boolean;
   readonly checksum?: string | null;
   readonly hash?: string | null;
 }
@@ -42,41 +45,50 @@ export function judge(found: Found, e: Expectation): void {
   if (found.problems.length > 0) throw new UnsafeImage(found.problems);
 }
 
-/** A stream that passes bytes on while they are counted, hashed and inspected; it fails before its end when something is wrong with them. */
+/** A stream that passes bytes on, in lent pieces, while they are counted, hashed and inspected; it fails before its end when something is wrong with them. */
 export function watching(hashing: Hashing, e: Expectation): { readonly stream: Transform; result(): Omit<Ingested, 'url'> } {
   const run = hashing.start();
   const inspector = createInspector();
+  const pieces = new Pieces();
   let size = 0;
   let early = false;
-  let done: Omit<Ingested, 'url'> | undefined;
+  let facts: Omit<Ingested, 'url'> | undefined;
+  const pass = (piece: Buffer): void => {
+    inspector.see(piece);
+    if (!early && inspector.early) {
+      early = true;
+      // What the first bytes say already costs no disk.
+      const [first] = inspector.early;
+      if (first !== undefined) judge({ format: first, formats: inspector.early, virtualSize: undefined, actualSize: size, partitionTable: undefined, problems: [] }, e);
+    }
+    run.see(piece);
+    stream.push(piece);
+  };
   const stream = new Transform({
-    highWaterMark: 262_144,
+    writableHighWaterMark: 262_144,
+    readableHighWaterMark: 1_048_576,
     transform(chunk: Buffer, _encoding, next) {
       size += chunk.length;
       if (e.most !== undefined && size > e.most) { next(new TooMuch()); return; }
-      inspector.see(chunk);
-      if (!early && inspector.early) {
-        early = true;
-        // What the first bytes say already costs no disk.
-        const [first] = inspector.early;
-        if (first !== undefined) try { judge({ format: first, formats: inspector.early, virtualSize: undefined, actualSize: size, partitionTable: undefined, problems: [] }, e); } catch (error) { next(error as Error); return; }
-      }
-      const wait = run.see(chunk);
-      if (wait) wait.then(() => next(null, chunk), next); else next(null, chunk);
+      try { for (const piece of pieces.add(chunk)) pass(piece); } catch (error) { next(error as Error); return; }
+      done(chunk, e.own ?? false);
+      const { behind } = run;
+      if (behind) behind.then(() => next(), next); else next();
     },
     flush(next) {
+      try { for (const piece of pieces.rest()) pass(piece); } catch (error) { next(error as Error); return; }
       const found = inspector.finish();
       run.end().then(({ md5, sha512 }) => {
         judge(found, e);
         if (e.checksum && e.checksum !== md5) throw new WrongHash('checksum');
         if (e.hash && e.hash !== sha512) throw new WrongHash('sha512 hash');
         const isDisk = e.format === undefined || bare.has(e.format.container);
-        done = { size, virtualSize: isDisk ? found.virtualSize ?? null : null, checksum: md5, hash: sha512 };
+        facts = { size, virtualSize: isDisk ? found.virtualSize ?? null : null, checksum: md5, hash: sha512 };
       }).then(() => next(), next);
     },
-    destroy(error, done_) { run.drop(); done_(error); },
+    destroy(error, over) { run.drop(); over(error); },
   });
-  return { stream, result: () => done as Omit<Ingested, 'url'> };
+  return { stream, result: () => facts as Omit<Ingested, 'url'> };
 }
 
 /** Hash, inspect and store in one pass. Whatever goes wrong, nothing stays in the store, and the error says why. */

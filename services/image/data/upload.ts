@@ -12,6 +12,7 @@ import { permit, permitOr, seen } from '../permission.ts';
 import { uploadPlan } from '../images/tasks.ts';
 import { Image, shownStatus } from '../images/states.ts';
 import { columns, type ImageRow } from '../images/store.ts';
+import { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import { BrokenBody, ingest, TooMuch, type Ingested } from './ingest.ts';
@@ -57,6 +58,8 @@ type Finish = (trx: Parameters<Parameters<Held['end']>[1]>[0], held: Held, got: 
 /** Bytes on their way to us. */
 export interface Arriving {
   readonly body: Readable;
+  /** Its chunks are nobody else's. */
+  readonly own?: boolean;
   /** Bytes, when the sender said so. */
   readonly size?: number | undefined;
   readonly by: { readonly projectId?: string | undefined; readonly userId?: string | undefined; readonly requestId?: string | undefined };
@@ -66,7 +69,8 @@ export interface Arriving {
 }
 function arriving(ctx: Context): Arriving {
   const length = one(ctx.request.headers['content-length']);
-  return { body: ctx.stream(), size: length === undefined ? undefined : Number(length), by: { projectId: ctx.caller.projectId, userId: ctx.caller.userId, requestId: ctx.requestId }, signal: ctx.signal, log: ctx.log };
+  const body = ctx.stream();
+  return { body, own: body instanceof IncomingMessage, size: length === undefined ? undefined : Number(length), by: { projectId: ctx.caller.projectId, userId: ctx.caller.userId, requestId: ctx.requestId }, signal: ctx.signal, log: ctx.log };
 }
 
 /**
@@ -94,7 +98,7 @@ async function receive(d: ImageDeps, from: Arriving, image: ImageRow, to: Target
     // What a process that died left under this id would be in the way.
     await to.store.delete(call, to.store.location(image.id));
     got = await ingest(d.hashing, call, to.store, image.id, from.body, {
-      ...(size === undefined ? {} : { size }), most, ...(staging ? {} : { format: { disk: image.disk_format as string, container: image.container_format as string }, strict: to.strict }),
+      ...(size === undefined ? {} : { size }), most, own: from.own ?? false, ...(staging ? {} : { format: { disk: image.disk_format as string, container: image.container_format as string }, strict: to.strict }),
     });
     const stored = got;
     await held.end({ state: 'done' }, trx => finish(trx, held, stored));

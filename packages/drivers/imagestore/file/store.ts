@@ -102,21 +102,23 @@ export function fileStore(options: FileStoreOptions): ImageStore {
   async function keep(call: Call, path: string, body: Readable, size: number | undefined): Promise<Stored> {
     const unfinished = temporary(root, basename(path));
     const file = await open(unfinished, 'wx', 0o640);
+    const target = fileTarget(file, { fresh: true });
     let stored = 0;
     const sink = sparseWritable(
-      { ...fileTarget(file, { fresh: true }), finish: async (end) => {
+      { ...target, finish: async (end) => {
         if (size !== undefined && end !== size) throw new DriverError('invalid', `The image has ${end} bytes where ${size} were announced.`);
-        await file.truncate(end);
-        await file.sync();
+        await target.finish(end);
         stored = end;
       } },
-      { offset: 0, limit: size ?? Number.MAX_SAFE_INTEGER, signal: call.signal, what: 'The image cannot be stored', broken: async () => void await remove(unfinished) },
+      { offset: 0, limit: size ?? Number.MAX_SAFE_INTEGER, signal: call.signal, what: 'The image cannot be stored', progress: (reached) => call.progress(reached, size ?? 0) },
     );
-    await pour(call, size, body, sink);
-    await publish(unfinished, path).catch(async (error: unknown) => {
+    try {
+      await pour(body, sink);
+      await publish(unfinished, path);
+    } catch (error) {
       await remove(unfinished);
       throw error;
-    });
+    }
     return { url: pathToFileURL(path).href, size: stored };
   }
   return store;
@@ -144,25 +146,14 @@ function openPlain(path: string): Promise<FileHandle> {
 }
 
 /** A whole stream into a sink. A failure is reported when the sink has cleaned up: of a stream that was broken before, `pipeline` would report it at once. */
-export async function pour(call: Call, total: number | undefined, body: Readable, sink: Writable): Promise<void> {
+export async function pour(body: Readable, sink: Writable): Promise<void> {
   const closed = new Promise<void>(done => { sink.once('close', done); });
   sink.on('error', () => undefined);
   try {
-    await pipeline(body, progressing(call, total), sink);
+    await pipeline(body, sink);
   } catch (error) {
     sink.destroy();
     await closed;
     throw error;
   }
-}
-
-/** Passes chunks on and tells the call how far it is. */
-function progressing(call: Call, total: number | undefined) {
-  return async function* (source: AsyncIterable<Buffer>) {
-    let done = 0;
-    for await (const chunk of source) {
-      yield chunk;
-      call.progress(done += chunk.length, total ?? 0);
-    }
-  };
 }

@@ -53,8 +53,8 @@ export function fileUploads({ root, pathOf, stored }: Place): ResumableUploads {
             finish: keep,
             // Also when the stream broke: what came is kept.
             close: () => keep().finally(() => file.close()),
-          }, { offset: at, limit: Number.MAX_SAFE_INTEGER, signal: call.signal, what: WHAT });
-          await pour(call, undefined, body, sink);
+          }, { offset: at, limit: Number.MAX_SAFE_INTEGER, signal: call.signal, what: WHAT, progress: (reached) => call.progress(reached, 0) });
+          await pour(body, sink);
           return end;
         });
       } catch (error) {
