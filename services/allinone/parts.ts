@@ -39,6 +39,8 @@ export function postgresPart({ home, runner, reports }: Tools): Part {
       return serverCommand(folders);
     },
     onLine: (line) => reports.line('postgres', line),
+    // What SIGTERM asks for: no new connections, and an end when those that there are have ended.
+    leaving: (line) => line.includes('received smart shutdown request'),
     async ready() {
       if (!existsSync(`${folders.sockets}/.s.PGSQL.5432`)) return false;
       const client = new pg.Client(embeddedPostgresUrl(home));

@@ -13,6 +13,8 @@ export interface ProgramOptions {
   readonly graceMs: number;
   /** Every line that it writes. Returns it as a person would read it: the last one is the reason when it does not come up. */
   onLine(line: string): string;
+  /** Whether a line says that it is about to end when the last client leaves; ours never leave, so that it is ended then. */
+  leaving?(line: string): boolean;
   /** Whether it can be used now; asked every few milliseconds. An error is "not yet". */
   ready(): Promise<boolean> | boolean;
   /** How long it may take to be ready. */
@@ -26,15 +28,20 @@ export function program(runner: Runner, o: ProgramOptions): Part {
     async start(signal, born) {
       const [file, ...args] = await o.command();
       let last = '';
+      let leaving = false;
       const child = await runner.spawn(file, args, {
         env: o.env, cwd: o.cwd, graceMs: o.graceMs,
         onLine: (line) => {
           const words = o.onLine(line);
+          if (!leaving && o.leaving?.(line)) {
+            leaving = true;
+            void stop();
+          }
           if (words.trim() !== '' && !(isComplaint(last) && !isComplaint(words))) last = words;
         },
       });
-      born(child.pid);
       const stop = async () => void (await child.stop(o.stopSignal));
+      born(child.pid);
       try {
         await untilReady(o, child, signal);
       } catch (error) {

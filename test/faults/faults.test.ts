@@ -90,7 +90,8 @@ test('Redis flushed, and restarted', async () => {
   await workDuring('redis', () => f.cloud.kill('redis'));
 }, 300_000);
 
-test('Postgres restarted, by the book and as if the power went', async () => {
+test('Postgres restarted, by the book, politely and as if the power went', async () => {
   await workDuring('postgres-int', () => f.cloud.kill('postgres', 'SIGINT'));
+  await workDuring('postgres-term', () => f.cloud.kill('postgres', 'SIGTERM'));
   await workDuring('postgres-kill', () => f.cloud.kill('postgres'));
 }, 300_000);
