@@ -26,12 +26,11 @@ type Kind = 'null' | 'array' | 'object' | 'string' | 'number' | 'boolean';
 const kind = (value: unknown): Kind => (value === null || value === undefined ? 'null' : Array.isArray(value) ? 'array' : typeof value as Kind);
 
 /**
- * Where two bodies differ in keys or types, as paths like `server.addresses.private[].addr`. Null goes with every type, lists are compared by their first
+ * Where two bodies differ in keys or types, as paths like `server.addresses.private[].addr`. Null is a type of its own, lists are compared by their first
  * members, and maps whose keys are data by their own names (`opaque`) only by type.
  */
 export function differences(theirs: unknown, mine: unknown, opaque: ReadonlySet<string>, path = ''): string[] {
   const [a, b] = [kind(theirs), kind(mine)];
-  if (a === 'null' || b === 'null') return [];
   if (a !== b) return [`${path}: ${b} instead of ${a}`];
   if (a === 'array') {
     const [x, y] = [(theirs as unknown[])[0], (mine as unknown[])[0]];
