@@ -4,7 +4,7 @@ import { Holder } from '@cumulet/tasks';
 import { newId } from '@cumulet/wire';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { loadMetadefs } from './metadefs/load.ts';
+import { loadMetadefs, metadefFolder } from './metadefs/load.ts';
 import { openHashing } from './data/hashing.ts';
 import { fill } from './data/upload.ts';
 import { imageById, insertImage } from './images/store.ts';
@@ -13,9 +13,10 @@ import { openStores } from './stores.ts';
 /** What the first start needs to know of the identity service's rows. */
 export interface ImageSeed { readonly projects: { readonly admin: string } }
 
-/** The metadata definitions that the settings name, and the demo image, public, from the file that the settings name. Made once: who deletes it keeps it deleted. A start that died half-way is completed. */
+/** The metadata definitions of the folder that the settings name or of Debian's glance-common, each once, and the demo image, public, from the file that the settings name. Made once: who deletes it keeps it deleted. A start that died half-way is completed. */
 export async function bootstrap(rt: Runtime, seed: ImageSeed): Promise<void> {
-  if (rt.settings.image.metadefsPath !== undefined) await loadMetadefs(rt, rt.settings.image.metadefsPath, 'admin');
+  const metadefs = await metadefFolder(rt.settings.image.metadefsPath);
+  if (metadefs !== undefined) await loadMetadefs(rt, metadefs, 'admin');
   const { demo } = rt.settings;
   if (!demo.enabled || demo.image === undefined || /^https?:/.test(demo.image)) return;
   const size = await stat(demo.image).then(s => s.size, () => undefined);

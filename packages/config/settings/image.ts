@@ -26,7 +26,7 @@ export const image = z.strictObject({
   requireFormatMatch: flag.default(true),
   /** Folder where staged and resumable uploads wait for their import; all image workers of a cloud share it. */
   stagingPath: z.string().default('staging'),
-  /** Folder of metadata definition namespaces in upstream's JSON form (Debian: /usr/share/glance-common/metadefs), loaded at each start. */
+  /** Folder of metadata definition namespaces in upstream's JSON form, loaded at a start, each once; default upstream's own, where Debian's glance-common has put them. */
   metadefsPath: z.string().optional(),
   /** Bytes of copies that pruning leaves to each host (glance: image_cache_max_size). */
   cacheMaxBytes: z.coerce.number().int().min(0).default(10_737_418_240),

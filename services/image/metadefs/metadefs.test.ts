@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestImages, type TestImages } from '../../../test/harness/image.ts';
-import { loadMetadefs } from './load.ts';
+import { loadMetadefs, metadefFolder } from './load.ts';
 
 let t: TestImages;
 beforeAll(async () => { t = await openTestImages(); });
@@ -70,12 +70,26 @@ test('pages and schemas', async () => {
   expect(seen).toEqual(expect.arrayContaining(['T', 'R']));
   expect((await t.call('demo', 'GET', '/v2/schemas/metadefs/resource_types')).body.name).toBe('resource_type_associations');
 });
-test('namespaces are loaded from a folder, once', async () => {
+test('namespaces are loaded from a folder, once; those that were deleted when asked for again', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'metadefs-'));
-  writeFileSync(join(folder, 'a.json'), JSON.stringify({ namespace: 'L', visibility: 'public', protected: true, owner: 'x', properties: { p: property } }));
+  // The form of upstream's files: what is in a namespace, with properties of objects and tags.
+  writeFileSync(join(folder, 'a.json'), JSON.stringify({
+    namespace: 'L', display_name: 'Long', description: 'd', visibility: 'public', protected: true, owner: 'x', resource_type_associations: [{ name: 'OS::Glance::Image', prefix: 'hw_' }, { name: 'OS::Cinder::Volume', properties_target: 'image' }],
+    properties: { p: property, list: { title: 'L', description: 'd', type: 'array', items: { type: 'string', enum: ['a'] }, uniqueItems: true, operators: ['<in>'] } }, objects: [{ name: 'o', description: 'd', required: [], properties: { q: { ...property, default: 1 } } }], tags: [{ name: 't' }],
+  }));
   writeFileSync(join(folder, 'b.json'), '{');
+  writeFileSync(join(folder, 'README'), 'none');
+  expect(await metadefFolder(undefined, [join(folder, 'none'), folder])).toBe(folder);
+  expect(await metadefFolder(undefined, [])).toBeUndefined();
+  expect(await metadefFolder('/named', [folder])).toBe('/named');
   expect(await loadMetadefs(t.rt, folder, 'admin')).toBe(1);
+  expect(await loadMetadefs(t.rt, folder, 'admin', { again: true })).toBe(0);
+  const shown = async () => (await t.call('demo', 'GET', '/v2/metadefs/namespaces/L')).body;
+  expect(await shown()).toMatchObject({ owner: 'admin', protected: true, properties: { p: property }, objects: [{ name: 'o', properties: { q: { default: 1 } } }], tags: [{ name: 't' }], resource_type_associations: [{ name: 'OS::Cinder::Volume', properties_target: 'image' }, { name: 'OS::Glance::Image', prefix: 'hw_' }] });
+  await admin('PUT', '/namespaces/L', { namespace: 'L', protected: false });
+  expect((await admin('DELETE', '/namespaces/L')).status).toBe(204);
   expect(await loadMetadefs(t.rt, folder, 'admin')).toBe(0);
-  expect((await t.call('demo', 'GET', '/v2/metadefs/namespaces/L')).body).toMatchObject({ owner: 'admin', properties: { p: property } });
+  expect(await loadMetadefs(t.rt, folder, 'admin', { again: true })).toBe(1);
+  expect(await shown()).toMatchObject({ namespace: 'L', protected: true });
   rmSync(folder, { recursive: true });
 });
