@@ -8,7 +8,7 @@ const packages = '/usr/lib/python3/dist-packages';
 type Section = Readonly<Record<string, string | number | boolean>>;
 const ini = (sections: Readonly<Record<string, Section>>): string => Object.entries(sections).map(([name, of]) => `[${name}]\n${Object.entries(of).map(([k, v]) => `${k} = ${v}\n`).join('')}`).join('');
 
-export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; /** Of volumes. */ readonly backends: number; readonly networkExtensions: readonly string[]; /** Where an image can be fetched from. */ readonly httpImage?: string | undefined }
+export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; /** Of volumes. */ readonly backends: number; readonly networkExtensions: readonly string[]; /** Where an image can be fetched from. */ readonly httpImage?: string | undefined; /** The demo image's file, where guests boot for real and are logged into. */ readonly guestImage?: string | undefined }
 
 /** What tempest must know of the cloud: images, flavors, the public network. */
 export async function factsOf(cloud: TestCloud, adminPassword: string): Promise<Facts> {
@@ -25,6 +25,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
   for (const sub of ['etc', 'lock', 'logs']) mkdirSync(join(folder, sub), { recursive: true });
   const [image = '', alternative = image] = facts.images;
   const [flavor = '', larger = flavor] = facts.flavors;
+  const guests = facts.guestImage !== undefined;
   writeFileSync(join(folder, 'etc', 'tempest.conf'), ini({
     DEFAULT: { log_file: 'tempest.log', log_dir: join(folder, 'logs') },
     oslo_concurrency: { lock_path: join(folder, 'lock') },
@@ -32,16 +33,33 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     identity: { uri_v3: facts.authUrl, auth_version: 'v3', region: 'RegionOne', v3_endpoint_type: 'public' },
     'identity-feature-enabled': { api_v2: false, api_v2_admin: false, trust: true, application_credentials: true, access_rules: true, project_tags: true },
     service_available: { nova: true, neutron: true, cinder: true, glance: true, swift: false, horizon: false },
-    compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', min_compute_nodes: 1, build_interval: 1, build_timeout: 120 },
+    compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', min_compute_nodes: 1, build_interval: 1, build_timeout: guests ? 300 : 120 },
     // volume_multiattach: tempest 33 asks for it with a parameter that cinder has dropped; ours are services/compute/attachments' own tests.
-    'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: false, console_output: true, vnc_console: false, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: false, config_drive: true, attach_encrypted_volume: false, personality: true },
-    validation: { run_validation: false },
-    network: { public_network_id: facts.publicNetwork, project_network_cidr: '10.100.0.0/16' },
+    'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: false, console_output: true, vnc_console: guests, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: false, config_drive: true, attach_encrypted_volume: false, personality: true },
+    // The demo image's only user is root.
+    validation: guests ? { run_validation: true, image_ssh_user: 'root', connect_timeout: 60, ssh_timeout: 300, ping_timeout: 300 } : { run_validation: false },
+    scenario: guests ? { img_file: facts.guestImage ?? '', img_disk_format: 'qcow2', dhcp_client: 'udhcpc' } : {},
+    network: { public_network_id: facts.publicNetwork, floating_network_name: 'public', project_network_cidr: '10.100.0.0/16' },
     'network-feature-enabled': { api_extensions: facts.networkExtensions.join(','), ipv6: false, floating_ips: facts.publicNetwork !== '' },
     image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
     'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
     volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
     'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, consistency_group: false, api_v3: true },
   }));
-  writeFileSync(join(folder, '.stestr.conf'), `[DEFAULT]\ntest_path=${packages}/tempest/test_discover\ntop_dir=${packages}/tempest/..\ngroup_regex=([^\\.]*\\.)*\n`);
+  discover(folder, 'tempest/test_discover', '([^\\.]*\\.)*');
+}
+
+/** `.stestr.conf`: where tests are, and which must stay together. */
+function discover(folder: string, path: string, group: string): void {
+  writeFileSync(join(folder, '.stestr.conf'), `[DEFAULT]\ntest_path=${packages}/${path}\ntop_dir=${packages}\ngroup_regex=${group}\n`);
+}
+
+/** What clients' own tests read: `clouds.yaml` with the names that their gate gives its clouds. Returns the variables that lead there. */
+export function writeClouds(folder: string, suite: string, o: { readonly authUrl: string; readonly password: string }): Readonly<Record<string, string>> {
+  const cloud = (who: string) => ({ auth: { auth_url: o.authUrl, username: who, password: o.password, project_name: who, user_domain_id: 'default', project_domain_id: 'default' }, region_name: 'RegionOne', identity_api_version: 3 });
+  const file = join(folder, 'clouds.yaml');
+  // JSON is YAML.
+  writeFileSync(file, JSON.stringify({ clouds: { 'devstack-admin': cloud('admin'), devstack: cloud('demo'), 'devstack-alt': cloud('demo'), functional_admin: cloud('admin') } }));
+  discover(folder, `${suite}/tests/functional`, '([^\\.]+\\.)+');
+  return { OS_CLIENT_CONFIG_FILE: file, OS_NOVACLIENT_EXEC_DIR: '/usr/bin', OS_NOVACLIENT_NETWORK: 'private', OPENSTACKSDK_FLAVOR: 'm1.nano', OS_TEST_TIMEOUT: '600', OPENSTACKSDK_FUNC_TEST_TIMEOUT: '600' };
 }

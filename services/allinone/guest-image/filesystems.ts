@@ -40,6 +40,10 @@ export async function rootFileSystem(runner: Runner, from: Unpacked, folder: str
     'usr/bin/dropbearkey': join(from.parts, 'usr/bin/dropbearkey'),
     'usr/sbin/qemu-ga': join(from.parts, 'usr/sbin/qemu-ga'),
     'usr/sbin/resize2fs': realpathSync('/sbin/resize2fs'),
+    // busybox makes ext2 only, and tells less of devices.
+    'usr/sbin/mke2fs': realpathSync('/sbin/mke2fs'),
+    'usr/sbin/blkid': realpathSync('/sbin/blkid'),
+    'usr/bin/lsblk': realpathSync('/bin/lsblk'),
   };
   for (const [to, source] of Object.entries(programs)) copyFileSync(source, join(folder, to));
   await copyLibraries(runner, from, Object.keys(programs).map((p) => join(folder, p)), folder);
@@ -50,6 +54,7 @@ export async function rootFileSystem(runner: Runner, from: Unpacked, folder: str
   const taken = new Set(['sbin', 'usr/bin', 'usr/sbin'].flatMap((path) => readdirSync(join(folder, path))));
   for (const name of applets) if (!taken.has(name)) symlinkSync('/bin/busybox', join(folder, 'bin', name));
   symlinkSync('/bin/busybox', join(folder, 'sbin/init'));
+  symlinkSync('mke2fs', join(folder, 'usr/sbin/mkfs.ext4'));
   await copyModules(runner, from, allModules, folder);
 }
 

@@ -1,0 +1,31 @@
+/** What a whole run of the same tests against real OpenStack (Zed) gave. */
+interface Counts { readonly passed: number; readonly failed: number; readonly skipped: number }
+
+/** A part of upstream's tests, and the cloud that it wants. */
+export interface Area {
+  /** `tempest`, or the tests that a client brings with it: they drive its commands and its library against a cloud. */
+  readonly suite: 'tempest' | 'openstackclient' | 'novaclient' | 'openstack';
+  readonly regex: string;
+  readonly peer?: Counts;
+  /** Settings of the cloud. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Guests boot for real, and tempest logs into them. */
+  readonly guests?: true;
+}
+
+/** Where no test logs into a guest, none has to boot. */
+const simulated = { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake' };
+/** For tests that ask for two. */
+const twoBackends = { CUMULET_VOLUME_BACKENDS: '[{name: file, driver: file, path: volumes}, {name: file2, driver: file, path: volumes2}]' };
+
+export const areas: Readonly<Record<string, Area>> = {
+  identity: { suite: 'tempest', regex: '^tempest\\.api\\.identity', peer: { passed: 132, failed: 2, skipped: 20 }, env: { ...simulated, CUMULET_DEMO_ENABLED: 'false' } },
+  image: { suite: 'tempest', regex: '^tempest\\.api\\.image', peer: { passed: 64, failed: 2, skipped: 16 }, env: simulated },
+  volume: { suite: 'tempest', regex: '^tempest\\.api\\.volume', peer: { passed: 186, failed: 0, skipped: 5 }, env: { ...simulated, ...twoBackends } },
+  compute: { suite: 'tempest', regex: '^tempest\\.api\\.compute', peer: { passed: 248, failed: 1, skipped: 25 }, env: simulated },
+  network: { suite: 'tempest', regex: '^tempest\\.api\\.network', env: simulated },
+  scenario: { suite: 'tempest', regex: '^tempest\\.scenario', env: {}, guests: true },
+  openstackclient: { suite: 'openstackclient', regex: 'functional\\.compute', env: simulated },
+  novaclient: { suite: 'novaclient', regex: 'functional', env: simulated },
+  sdk: { suite: 'openstack', regex: 'functional\\.(compute|cloud|network|image|block_storage|identity|placement)', env: simulated },
+};
