@@ -1,5 +1,6 @@
 export type { DiskFormat, Found, FoundFormat } from './contract.ts';
-export { endOrphans, openImage, type AccessOptions, type ImageAccess } from './nbd/access.ts';
+export { endOrphans, isWrongKey, openImage, type AccessOptions, type ImageAccess } from './nbd/access.ts';
+export { createLuks, luksCipher, luksHeaderBytes, type LuksCipher } from './luks.ts';
 export { createInspector, inspectFile, inspectStream, type Inspector, type InspectStream } from './inspect.ts';
 export {
   commit, convert, create, info, isLocked, map, renameBase, resize,

@@ -20,9 +20,10 @@ export async function dueTasks(db: Db, queues: readonly string[], limit: number)
   return rows.map((r: { id: string }) => r.id);
 }
 
-/** After a task's end: the parent that waited for it and the next one in its lane. */
+/** After a task's end: the parent that waited for it, others that did, and the next one in its lane. */
 export async function wakened(trx: Knex.Transaction, row: TaskRow): Promise<{ queue: string; id: string; fence: number }[]> {
   const parents = row.parent_id === null ? [] : await trx('tasks').where({ id: row.parent_id, state: 'parked' }).update({ state: 'queued', run_after: trx.fn.now() }).returning(['id', 'queue', 'fence']);
   const next = await trx('tasks').where({ lane: row.lane, live: true }).whereNot({ id: row.id }).orderBy('seq').first('id', 'queue', 'fence');
-  return [...parents, ...(next ? [next] : [])];
+  const others = await trx('tasks').where({ live: true, state: 'parked' }).whereRaw('waits_for @> array[?]::uuid[]', [row.id]).update({ state: 'queued', run_after: trx.fn.now(), waits_for: null }).returning(['id', 'queue', 'fence']);
+  return [...parents, ...others, ...(next ? [next] : [])];
 }

@@ -11,11 +11,13 @@ export class ChildFailed extends Error {
 }
 /** The child was not over when the step's patience was; it goes on by itself. */
 export class ChildLate extends Error { constructor() { super('The operation takes longer than it can be waited for.'); } }
-/** Thrown through a step to let the worker go until a child has ended (`forChild`), or `until`. */
+/** Thrown through a step to let the worker go until a child has ended (`forChild`), others have (`after`), or `until`. */
 export class Parked extends Error {
   readonly forChild: boolean;
   readonly until: Date | undefined;
-  constructor(forChild: boolean, until?: Date) { super('parked'); this.forChild = forChild; this.until = until; }
+  /** Tasks of others that have to end first. */
+  readonly after: readonly string[];
+  constructor(forChild: boolean, until?: Date, after: readonly string[] = []) { super('parked'); this.forChild = forChild; this.until = until; this.after = after; }
 }
 /** Drivers say `kind: 'transient'` when trying again may help. */
 export const isTransient = (error: unknown): boolean => (error as { kind?: unknown } | undefined)?.kind === 'transient';

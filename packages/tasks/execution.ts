@@ -168,6 +168,7 @@ export class Execution {
         return work(trx);
       }),
       sleep: until => { throw new Parked(false, until); },
+      after: taskIds => { throw new Parked(false, undefined, taskIds); },
       child: <CI, CO>(plan: Startable<CI, CO>, input: CI, options: ChildOptions) => childOf<CI, CO>(this.#o, row, step.name, plan, input, options),
     };
   }
@@ -208,10 +209,12 @@ export class Execution {
     const { id, fence } = this.#row;
     return transaction(this.#o.db, async trx => {
       const child = parked.forChild ? await trx('tasks').where({ parent_id: id, live: true }).first('id', 'queue', 'fence') : undefined;
+      // Held until this commits: each of them ends before it, and is not waited for, or after it, and finds who waits.
+      const others: { id: string }[] = parked.after.length > 0 ? await trx('tasks').whereIn('id', [...parked.after]).where({ live: true }).orderBy('id').forShare().select('id') : [];
       // A child that ended in between has found no parked parent to wake: go on at once.
-      const waits = !parked.forChild || child !== undefined;
+      const waits = parked.after.length > 0 ? others.length > 0 : !parked.forChild || child !== undefined;
       const changed = await trx('tasks').where({ id, fence, live: true }).update({
-        state: waits ? 'parked' : 'queued', lease_until: null, owner: null, updated_at: trx.fn.now(), run_after: waits ? parked.until ?? 'infinity' : trx.fn.now(),
+        state: waits ? 'parked' : 'queued', lease_until: null, owner: null, updated_at: trx.fn.now(), run_after: waits ? parked.until ?? 'infinity' : trx.fn.now(), waits_for: others.length > 0 ? others.map(o => o.id) : null,
       });
       if (changed === 0) throw new LostLease(id);
       return [...(child ? [child] : []), ...(waits ? [] : [{ id, queue: this.#row.queue, fence }])];

@@ -43,6 +43,8 @@ export interface Run<I, O, D> extends TaskFacts {
   transaction<T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T>;
   /** Parks the task until `until`; the step then runs again from its start. */
   sleep(until: Date): never;
+  /** Parks the task until one of these others has ended, whatever became of it; the step then runs again from its start, and looks whether it may go on. Ended already: at once. */
+  after(taskIds: readonly string[]): never;
   /**
    * Runs another task and gives its results. The first time it enqueues the child and parks this task, holding no worker; when the child has
    * ended this step runs again from its start and gets the answer here. A failed child throws `ChildFailed`; one that is not over at

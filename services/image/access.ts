@@ -39,6 +39,9 @@ export interface ImageAccess {
 
 const openable: Readonly<Record<string, DiskFormat>> = { raw: 'raw', qcow2: 'qcow2', vmdk: 'vmdk', vhd: 'vhd', vhdx: 'vhdx', vdi: 'vdi', iso: 'iso', ami: 'raw', aki: 'raw', ari: 'raw' };
 
+/** What an image's bytes are: those of an encrypted volume are declared raw, as upstream declares them, and are its container. */
+const contentOf = (row: ImageRow): string | null => (row.disk_format === 'raw' && row.properties['cinder_encryption_key_id'] !== undefined ? 'luks' : row.disk_format);
+
 export async function openImageAccess(rt: Runtime): Promise<ImageAccess> {
   const stores = await openStores(rt);
   const hashing = openHashing();
@@ -63,7 +66,7 @@ export async function openImageAccess(rt: Runtime): Promise<ImageAccess> {
     if (!format || row.size === null) throw new DriverError('unsupported', `An image of format ${row.disk_format} cannot be used here.`);
     try {
       const got = await ingest(hashing, call, cache, id, await openImage({ stores }, call, row), {
-        format: { disk: row.disk_format as string, container: row.container_format ?? 'bare' }, strict: true, size: row.size, hash: row.os_hash_algo === 'sha512' ? row.os_hash_value : null, checksum: row.checksum,
+        format: { disk: contentOf(row) as string, container: row.container_format ?? 'bare' }, strict: true, size: row.size, hash: row.os_hash_algo === 'sha512' ? row.os_hash_value : null, checksum: row.checksum,
       });
       const local: LocalImage = { path, format, virtualSize: got.virtualSize ?? got.size };
       await chmod(path, 0o444);
@@ -101,7 +104,7 @@ export async function openImageAccess(rt: Runtime): Promise<ImageAccess> {
       const store = stores.default;
       await store.delete(call, store.location(id));
       try {
-        const got = await ingest(hashing, call, store, id, body, { ...(size === undefined ? {} : { size }), ...(row.disk_format ? { format: { disk: row.disk_format, container: row.container_format ?? 'bare' }, strict: true } : {}) });
+        const got = await ingest(hashing, call, store, id, body, { ...(size === undefined ? {} : { size }), ...(row.disk_format ? { format: { disk: contentOf(row) ?? row.disk_format, container: row.container_format ?? 'bare' }, strict: true } : {}) });
         return { ...got, store: store.name };
       } catch (error) { throw plainly(error); }
     },

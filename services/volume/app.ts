@@ -7,6 +7,7 @@ import { routes as backups } from './backups/routes.ts';
 import { versions } from './changes.ts';
 import { routes as clusters } from './clusters/routes.ts';
 import { routes as defaultTypes } from './default_types/routes.ts';
+import { routes as encryption } from './encryption/routes.ts';
 import { routes as extensions } from './extensions/routes.ts';
 import { routes as groupTypes } from './group_types/routes.ts';
 import { consistencyRoutes } from './groups/consistency.ts';
@@ -34,7 +35,7 @@ import { routes as zones } from './zones/routes.ts';
 /** Cinder v3: the table of contents. */
 export const operations = (rt: Runtime): Operation[] => [
   ...versionDocuments(),
-  ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(rt),
+  ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...encryption(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(rt),
   ...types(rt), ...typeDetails(rt), ...defaultTypes(rt), ...qos(rt),
   ...groupTypes(rt), ...groups(rt), ...groupSnapshots(rt), ...consistencyRoutes(rt),
   ...quotas(rt), ...limits(rt), ...services(rt), ...hostRoutes(rt), ...clusters(rt), ...pools(rt), ...zones(rt), ...messages(rt), ...extensions(),

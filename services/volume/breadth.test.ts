@@ -230,14 +230,6 @@ test('what is managed already is said so, volumes and snapshots alike', async ()
     expect(list.body[`manageable-${kind}`], kind).toContainEqual(expect.objectContaining({ cinder_id: managed, safe_to_manage: false, reason_not_safe: 'already managed' }));
   }
 });
-test('a volume of an encrypted type is attached to nobody: its data would not be encrypted', async () => {
-  await c.report();
-  const secret = await type('secret', {}, {});
-  await c.admin('POST', `/v3/types/${secret}/encryption`, { encryption: { provider: 'luks', control_location: 'front-end' } });
-  const id = await c.volume({ volume_type: 'secret' });
-  const asked = await waiting(act(id, { 'os-initialize_connection': { connector: { host: 'h' } } }));
-  expect([asked.status, sentence(asked)]).toEqual([501, expect.stringContaining('encrypted type')]);
-});
 test('a consistency group is changed on both of its paths', async () => {
   await c.report();
   const kind = (await c.admin('GET', '/v3/types/default')).body.volume_type.id;

@@ -1,3 +1,4 @@
+import type { Sealer } from '@cumulet/auth';
 import type { Settings } from '@cumulet/config';
 import type { Db } from '@cumulet/db';
 import { DriverError, type Call } from '@cumulet/drivers';
@@ -19,6 +20,8 @@ export interface VolumeDeps {
   readonly backends: ReadonlyMap<string, BlockDriver>;
   /** This host's backup targets by name. */
   readonly targets: ReadonlyMap<string, BackupDriver>;
+  /** Opens the keys of encrypted volumes. */
+  readonly sealer: Pick<Sealer, 'seal' | 'open'>;
   /** For exported records. */
   readonly signer: Signer;
   readonly images: Pick<ImageAccess, 'localCopy' | 'put' | 'discard'>;

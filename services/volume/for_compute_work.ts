@@ -34,7 +34,7 @@ async function withVolume(trx: Trx, row: AttachmentRow): Promise<VolumeRow> {
 }
 
 /** What compute does with volumes, in compute's own transaction (signatures and their rules: for_compute.ts). */
-export const volumesOf = (rt: Pick<Runtime, 'settings' | 'log'>): VolumesForCompute => ({
+export const volumesOf = (rt: Pick<Runtime, 'settings' | 'log' | 'sealer'>): VolumesForCompute => ({
   async find(trx, who, id) {
     const row = await byId(trx, id);
     if (!row || !mine(who, row)) throw volumeNotFound(id);
@@ -55,7 +55,7 @@ export const volumesOf = (rt: Pick<Runtime, 'settings' | 'log'>): VolumesForComp
   },
   async createFor(trx, tasks, o) {
     const s = o.source;
-    const id = await createIn({ settings: rt.settings, log: rt.log, tasks }, trx, {
+    const id = await createIn({ settings: rt.settings, log: rt.log, sealer: rt.sealer, tasks }, trx, {
       by: o.by, bound: o.by.projectId, name: o.name, sizeGiB: o.sizeGiB, zone: o.availabilityZone, type: o.volumeType,
       ...('imageId' in s ? { imageId: s.imageId } : 'snapshotId' in s ? { snapshotId: s.snapshotId } : 'volumeId' in s ? { volumeId: s.volumeId } : {}),
     });

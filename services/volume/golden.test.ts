@@ -29,7 +29,7 @@ afterAll(() => c.close());
 
 /** Members that only one of the two has, with the reason. `list[]` is a list's first member. */
 const differs: readonly (readonly [RegExp, string])[] = [
-  [/capabilities\.(driver|can|total_volumes|vendor_name|multiattach|sparse_copy_volume|thick_provisioning_support|QoS_support|driver_version|storage_protocol|filter_function|goodness_function)$/, 'each driver reports capabilities of its own'],
+  [/capabilities\.(driver|can|total_volumes|vendor_name|multiattach|sparse_copy_volume|thick_provisioning_support|QoS_support|encryption_support|driver_version|storage_protocol|filter_function|goodness_function)$/, 'each driver reports capabilities of its own'],
   [/metadata\.\w+$/, 'the contents of the recording at that moment'], [/extra_specs\.\w+$/, 'the contents of the recording at that moment'], [/attachments\.0/, 'the contents of the recording at that moment'],
   [/quota_set\.\w+_(fake|file2?|gtype|__DEFAULT__|genc|gpriv|two|lvm\w*)(\.\w+)?$/, 'a quota for each type that there is'], [/quota_class_set\.\w+_(fake|file2?|gtype|genc|gpriv|__DEFAULT__)$/, 'a quota for each type that there is'], [/^(cgsnapshots|messages)\[\] is object/, 'the recording had none at that moment'],
   [/services\[\]\.(replication_status|active_backend_id|frozen)$/, 'the first service of the recording is cinder-backup, here the scheduler'], [/log_levels\[\]\.levels\./, 'one logger, not a tree of Python modules'],

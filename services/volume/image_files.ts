@@ -1,6 +1,6 @@
 import { convert } from '@cumulet/diskimage';
-import { DriverError, type Call } from '@cumulet/drivers';
-import type { BlockDriver, ImageFile, Provided, VolumeRef, VolumeSpec } from '@cumulet/drivers/block';
+import { DriverError, need, type Call } from '@cumulet/drivers';
+import { bytesOfVolume, type BlockDriver, type ImageFile, type LuksKey, type Provided, type VolumeRef, type VolumeSpec } from '@cumulet/drivers/block';
 import type { Runner } from '@cumulet/exec';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
@@ -16,6 +16,34 @@ export interface Workbench { readonly runner: Runner; readonly scratch: string; 
  */
 export async function volumeOfImage(call: Call, driver: BlockDriver, spec: VolumeSpec, image: ImageFile, at: Workbench): Promise<Provided> {
   if (driver.image?.fromFile) return driver.image.fromFile(call, spec, image);
+  return asRaw(call, spec, image, at, async file => {
+    await driver.volumes.delete(call, spec);
+    const given = await driver.volumes.create(call, spec);
+    await pipeline(createReadStream(file), await driver.data.write(call, { ...spec, ...given }), { signal: call.signal });
+    return given;
+  });
+}
+
+/** The same, encrypted: the content is what the image holds, and noise behind it. */
+export const encryptedVolumeOfImage = (call: Call, driver: BlockDriver, spec: VolumeSpec, key: LuksKey, image: ImageFile, at: Workbench): Promise<Provided> => asRaw(call, spec, image, at, async file => {
+  const encryption = need(driver, 'encryption');
+  await driver.volumes.delete(call, spec);
+  const given = await encryption.create(call, spec, key);
+  await pipeline(createReadStream(file), await encryption.data(key).write(call, { ...spec, ...given }), { signal: call.signal });
+  return given;
+});
+
+/** A new volume of an image that an encrypted volume was made into: its bytes are the container, and whoever has the key opens both. */
+export async function volumeOfContainer(call: Call, driver: BlockDriver, spec: VolumeSpec, image: ImageFile): Promise<Provided> {
+  if ((await stat(image.path)).size > bytesOfVolume(spec)) throw new DriverError('invalid', 'The image is larger than the volume.');
+  await driver.volumes.delete(call, spec);
+  const given = await driver.volumes.create(call, spec);
+  await pipeline(createReadStream(image.path), await driver.data.write(call, { ...spec, ...given }), { signal: call.signal });
+  return given;
+}
+
+/** Gives `use` the image as plain bytes that fit into the volume. */
+async function asRaw<T>(call: Call, spec: VolumeSpec, image: ImageFile, at: Workbench, use: (file: string) => Promise<T>): Promise<T> {
   const bytes = spec.sizeGiB * 2 ** 30;
   const raw = join(at.scratch, `${at.name}.raw`);
   const plain = image.format === 'raw' || image.format === 'iso';
@@ -24,10 +52,7 @@ export async function volumeOfImage(call: Call, driver: BlockDriver, spec: Volum
     if (!plain) await convert(at.runner, { from: { path: image.path, format: image.format, maxVirtualSize: bytes }, to: { path: raw, format: 'raw' }, signal: call.signal });
     const file = plain ? image.path : raw;
     if ((await stat(file)).size > bytes) throw new DriverError('invalid', `The image needs ${Math.ceil((await stat(file)).size / 2 ** 30)} GiB, more than the volume has.`);
-    await driver.volumes.delete(call, spec);
-    const given = await driver.volumes.create(call, spec);
-    await pipeline(createReadStream(file), await driver.data.write(call, { ...spec, ...given }), { signal: call.signal });
-    return given;
+    return await use(file);
   } finally { await rm(raw, { force: true }); }
 }
 

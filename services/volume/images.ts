@@ -1,4 +1,5 @@
 import type { Trx } from '@cumulet/db';
+import { luksHeaderBytes } from '@cumulet/diskimage';
 import { images, type ImageFacts as Image } from '@cumulet/image';
 import { BadRequest, Conflict, Fault, isUuid } from '@cumulet/wire';
 import { invalidInput } from './faults.ts';
@@ -11,6 +12,8 @@ export interface ImageFacts {
   readonly minDiskGiB: number;
   /** The image's own wish (cinder_img_volume_type). */
   readonly volumeType?: string;
+  /** Its bytes are those of an encrypted volume, which this key opens. */
+  readonly keyId?: string;
   /** What the volume keeps of it: `volume_image_metadata`, values as text. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -55,5 +58,9 @@ export async function imageForVolume(trx: Trx, who: ImageWho, ref: string): Prom
   });
   if (image.status !== 'active') throw invalidInput(`Image ${image.id} is not active.`);
   const wish = image.properties['cinder_img_volume_type'];
-  return { id: image.id, sizeBytes: Math.max(image.virtual_size ?? 0, image.disk_format === 'raw' ? image.size ?? 0 : 0), minDiskGiB: image.min_disk, metadata: imageMetadata(image), ...(wish ? { volumeType: String(wish) } : {}) };
+  const key = image.properties['cinder_encryption_key_id'];
+  const keyId = typeof key === 'string' && isUuid(key) ? key : undefined;
+  // The header of such a container is no part of the volume's size.
+  const bytes = Math.max(image.virtual_size ?? 0, image.disk_format === 'raw' ? image.size ?? 0 : 0) - (keyId === undefined ? 0 : luksHeaderBytes);
+  return { id: image.id, sizeBytes: Math.max(0, bytes), minDiskGiB: image.min_disk, metadata: imageMetadata(image), ...(wish ? { volumeType: String(wish) } : {}), ...(keyId === undefined ? {} : { keyId }) };
 }

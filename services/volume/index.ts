@@ -13,6 +13,7 @@
 export type { AttachmentFacts, At, By, CreateForServer, ReserveOptions, VolumeFacts, VolumesForCompute, Who } from './for_compute.ts';
 export { makeApp } from './app.ts';
 export { connectPlan, disconnectPlan } from './attachments/plans.ts';
+export { volumeKeysOf } from './encryption/for_hosts.ts';
 export { backupsOf, type BackupRow, type BackupsForCatalogue, type ScheduleRow } from './backups/for_catalogue.ts';
 export { bootstrap } from './bootstrap.ts';
 export { olderNamesOf, type OlderNames, type OlderSnapshot, type OlderVolume } from './for_older_names.ts';

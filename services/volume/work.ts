@@ -12,6 +12,7 @@ import { connectPlan, disconnectPlan, initializePlan, terminatePlan } from './at
 import type { MakeTarget } from './backups/targets.ts';
 import { backupPlans, openBackups } from './backups/work.ts';
 import type { VolumeDeps } from './deps.ts';
+import { sweepKeys } from './encryption/keys.ts';
 import { createGroupSnapshotPlan, deleteGroupPlan, deleteGroupSnapshotPlan } from './groups/plans.ts';
 import { listManageablePlan, managePlan, manageSnapshotPlan, unmanagePlan, unmanageSnapshotPlan } from './manage/plans.ts';
 import { migrateAttachedPlan, migratePlan } from './migration/plans.ts';
@@ -73,12 +74,13 @@ export async function openWork(rt: Runtime, make?: (rt: Runtime, b: Backend) => 
   const scratch = resolve(settings.home, 'scratch');
   await mkdir(scratch, { recursive: true, mode: 0o700 });
   const backups = await openBackups(rt, makeTarget);
-  const deps: VolumeDeps = { ...backups.deps, db: rt.db, tasks: rt.tasks, settings, backends, images, runner: createRunner({ log: rt.log }), imageCache: join(resolve(settings.home), 'image-cache'), scratch };
+  const deps: VolumeDeps = { ...backups.deps, db: rt.db, tasks: rt.tasks, settings, sealer: rt.sealer, backends, images, runner: createRunner({ log: rt.log }), imageCache: join(resolve(settings.home), 'image-cache'), scratch };
   return {
     plans, deps, queues: [...backends.keys()].map(name => `backend/${settings.host}@${name}`).concat(backups.queues),
     periodic: [
       ...backups.periodic,
       { name: 'volume report', everySeconds: settings.volume.reportSeconds, run: () => reportBackends(rt, backends) },
+      { name: 'volume keys', everySeconds: 3_600, run: () => sweepKeys(rt.db) },
       { name: 'volume messages', everySeconds: 3_600, run: async () => { await rt.db('volume_messages').where('expires_at', '<', rt.db.fn.now()).delete(); } },
     ],
     async start() {

@@ -20,7 +20,7 @@ export interface LibvirtHost {
   readonly bridge: string;
   readonly image: string;
   readonly daemon: PrivateLibvirtd;
-  driver(runner?: Runner, instancesDir?: string, options?: { migrationUri?: string }): Promise<HypervisorDriver>;
+  driver(runner?: Runner, instancesDir?: string, options?: { migrationUri?: string; volumeKey?: (keyId: string) => Promise<string> }): Promise<HypervisorDriver>;
   /** The daemon again, after it was stopped or killed. */
   startDaemon(): Promise<PrivateLibvirtd>;
   /** A file for a volume. */

@@ -1,8 +1,10 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProgramFailed, ProgramTimedOut, type Child, type Runner } from '@cumulet/exec';
+import { luksImage, sweepSecrets, withSecret } from '../luks.ts';
+import { ownerLives, ownerName } from '../owner.ts';
 import { isLocked, type ImageAt } from '../qemu_img.ts';
 import { connectNbd, type NbdClient } from './client.ts';
 
@@ -15,7 +17,12 @@ export interface ImageAccess extends Omit<NbdClient, 'close'> {
 export interface AccessOptions {
   readonly signal?: AbortSignal;
   readonly readOnly?: boolean;
+  /** The file is a LUKS container, and this opens it: what is read and written is its content. One that does not fit fails as ProgramFailed with `isWrongKey`. */
+  readonly passphrase?: string;
 }
+
+/** Did it fail because the passphrase opens nothing? */
+export const isWrongKey = (error: unknown): boolean => error instanceof ProgramFailed && /Invalid password|not in LUKS format|Volume is not/i.test(error.stderr);
 
 const START_MS = 15_000;
 /** The folder of a socket says who it belongs to: `cumulet-nbd-<pid>-<when that process began>-…`. */
@@ -33,10 +40,12 @@ export async function openImage(runner: Runner, image: ImageAt, options: AccessO
 }
 
 async function serve(runner: Runner, image: ImageAt, options: AccessOptions): Promise<ImageAccess> {
-  const directory = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-${await bornAt(process.pid) ?? 0}-`));
+  const directory = await mkdtemp(join(tmpdir(), `${PREFIX}${await ownerName()}-`));
   const socket = join(directory, 's');
   const format = image.format === 'iso' ? 'raw' : image.format === 'vhd' ? 'vpc' : image.format;
   const flags = options.readOnly ? ['-r'] : ['--discard=unmap', '--detect-zeroes=unmap'];
+  const { passphrase } = options;
+  // Zeros and holes of the content are neither in what is encrypted: those flags have no meaning there.
   let child: Child | undefined;
   let closed: Promise<void> | undefined;
   let client: NbdClient | undefined;
@@ -49,13 +58,16 @@ async function serve(runner: Runner, image: ImageAt, options: AccessOptions): Pr
     }
     await rm(directory, { recursive: true, force: true });
   })());
-  try {
-    child = await runner.spawn('qemu-nbd', ['-f', format, '-k', socket, '--cache=writeback', ...flags, image.path], {
+  const start = async (opened: readonly string[]): Promise<NbdClient> => {
+    child = await runner.spawn('qemu-nbd', ['-k', socket, '--cache=writeback', ...opened], {
       // A SIGTERM that comes while it opens the image is lost, and it would hold the image's lock for ever.
       onParentDeath: 'SIGKILL', graceMs: 1_000,
       onLine() {}, env: { MALLOC_ARENA_MAX: '2' }, limits: { memoryBytes: 1536 << 20 }, ...(options.signal && { signal: options.signal }),
     });
-    client = await connectWhenUp(child, socket);
+    return connectWhenUp(child, socket);
+  };
+  try {
+    client = passphrase === undefined ? await start(['-f', format, ...flags, image.path]) : await withSecret(passphrase, (secret) => start([...secret, '--image-opts', ...(options.readOnly ? ['-r'] : []), luksImage(image.path)]));
   } catch (error) {
     await close();
     throw options.signal?.aborted ? options.signal.reason : error;
@@ -84,9 +96,9 @@ async function connectWhenUp(child: Child, socket: string): Promise<NbdClient> {
  */
 export async function endOrphans(): Promise<number> {
   let ended = 0;
+  await sweepSecrets();
   for (const name of await readdir(tmpdir())) {
-    const [, pid, born] = /^cumulet-nbd-(\d+)-(\d+)-/.exec(name) ?? [];
-    if (pid === undefined || await bornAt(Number(pid)) === born) continue;
+    if (!name.startsWith(PREFIX) || await ownerLives(name.slice(PREFIX.length))) continue;
     const directory = join(tmpdir(), name);
     const client = await connectNbd(join(directory, 's')).catch(() => undefined);
     client?.close();
@@ -96,10 +108,4 @@ export async function endOrphans(): Promise<number> {
   // It lets go of the lock a moment after the goodbye.
   if (ended > 0) await sleep(200);
   return ended;
-}
-
-/** When a process began, in ticks since the machine did (proc(5), field 22); a pid alone may be somebody else's by now. */
-async function bornAt(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }

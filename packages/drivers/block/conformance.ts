@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { clones } from './conformance/clones.ts';
 import { data } from './conformance/data.ts';
+import { encryption } from './conformance/encryption.ts';
 import { images } from './conformance/images.ts';
 import { lab, type BlockUnderTest, type Lab } from './conformance/lab.ts';
 import { manage } from './conformance/manage.ts';
@@ -8,7 +9,7 @@ import { snapshots } from './conformance/snapshots.ts';
 import { volumes } from './conformance/volumes.ts';
 
 /** The capabilities with a part of their own here. */
-const capabilities = { snapshots, clone: clones, image: images, manage } as const;
+const capabilities = { snapshots, clone: clones, image: images, manage, encryption } as const;
 
 /**
  * What every block backend does, whatever it is made of; each test gets a backend of its own from `make`. A capability that the driver

@@ -1,3 +1,4 @@
+import { luksHeaderBytes, type LuksCipher } from '@cumulet/diskimage';
 import type { Readable, Writable } from 'node:stream';
 import type { Call } from '../call.ts';
 
@@ -47,6 +48,7 @@ export interface BlockDriver {
   /** Move within the backend, without copying through this host. `undefined`: cannot for this target, copy instead. */
   readonly migrate?: (call: Call, volume: VolumeRef, pool: string) => Promise<Provided | undefined>;
   readonly groups?: { snapshot(call: Call, pairs: readonly { volume: VolumeRef; snapshot: SnapshotRef }[]): Promise<Provided[]> };
+  readonly encryption?: Encryption;
   readonly qos?: { apply(call: Call, volume: VolumeRef, specs: Readonly<Record<string, string>>): Promise<void> };
 }
 
@@ -56,12 +58,15 @@ export interface VolumeSpec {
   readonly sizeGiB: number;
   /** One of `pools()`; absent: the driver's only or first pool. */
   readonly pool?: string;
+  /** Its bytes are a LUKS container (`encryption`). */
+  readonly luks?: boolean;
 }
 
 export interface VolumeRef {
   readonly name: string;
   readonly sizeGiB: number;
   readonly pool?: string;
+  readonly luks?: boolean;
   /** What `Provided` gave when the object was made, handed back untouched. */
   readonly providerId?: string;
   readonly meta?: Readonly<Record<string, unknown>>;
@@ -153,6 +158,27 @@ export interface ConnectionInfo {
     readonly [key: string]: unknown;
   };
   readonly mount_point_base?: string;
+}
+
+/** How many bytes a volume has: an encrypted one also a header, so that whoever opens it sees all of its size. */
+export const bytesOfVolume = (volume: { readonly sizeGiB: number; readonly luks?: boolean | undefined }): number => volume.sizeGiB * 2 ** 30 + (volume.luks === true ? luksHeaderBytes : 0);
+export const bytesOfData = (ref: DataRef): number => ('volume' in ref ? bytesOfVolume({ sizeGiB: ref.sizeGiB, luks: ref.volume.luks }) : bytesOfVolume(ref));
+
+export interface LuksKey {
+  readonly passphrase: string;
+  /** For a new container. */
+  readonly cipher: LuksCipher;
+}
+
+/**
+ * Volumes whose bytes are a LUKS container: a header of `luksHeaderBytes`, and after it the content, encrypted. Their specs and refs have `luks: true`. Everything else that a driver does
+ * with them (data, snapshots, clones, growth, attaching) is about those bytes and needs no key; the copies open with the key of what they were made of.
+ */
+export interface Encryption {
+  /** A new container. What its content reads as is not defined. An existing volume of that name and size is success. */
+  create(call: Call, volume: VolumeSpec, key: LuksKey): Promise<Provided>;
+  /** The content of encrypted volumes: offsets are without the header. A key that does not open the volume is `invalid`. */
+  data(key: LuksKey): Pick<BlockData, 'read' | 'write' | 'zero'>;
 }
 
 export interface Attach {

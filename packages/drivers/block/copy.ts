@@ -1,7 +1,9 @@
 import { pipeline } from 'node:stream/promises';
 import type { Call } from '../call.ts';
-import type { BlockDriver, DataRef, Extent, VolumeRef } from './contract.ts';
+import { bytesOfData, type BlockDriver, type DataRef, type Extent, type VolumeRef } from './contract.ts';
 
+/** A driver, or the content of a driver's encrypted volumes. */
+type Source = { readonly data: Pick<BlockDriver['data'], 'read' | 'extents'> };
 interface CopyOptions {
   /** The target is new: what is a hole in the source already reads as zeros there. */
   readonly fresh?: boolean;
@@ -12,9 +14,9 @@ interface CopyOptions {
  * cannot do itself (migration, cloning between backends). Holes are not read. The target must be at least as large.
  */
 export async function copyContent(
-  call: Call, from: { readonly driver: BlockDriver; readonly ref: DataRef }, to: { readonly driver: BlockDriver; readonly volume: VolumeRef }, options: CopyOptions = {},
+  call: Call, from: { readonly driver: Source; readonly ref: DataRef }, to: { readonly driver: Pick<BlockDriver, 'data'> | { readonly data: Pick<BlockDriver['data'], 'write' | 'zero'> }; readonly volume: VolumeRef }, options: CopyOptions = {},
 ): Promise<void> {
-  const total = from.ref.sizeGiB * 2 ** 30;
+  const total = bytesOfData(from.ref);
   const extents = from.driver.data.extents?.(call, from.ref) ?? whole(total);
   let done = 0;
   for await (const { offset, length, hole } of extents) {

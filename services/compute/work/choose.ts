@@ -2,6 +2,7 @@ import { plainCall } from '@cumulet/drivers';
 import { fakeHypervisor, findSystemLibvirt, libvirtHypervisor, probeKvm, type HypervisorDriver } from '@cumulet/drivers/hypervisor';
 import { createRunner, type Runner } from '@cumulet/exec';
 import type { Runtime } from '@cumulet/service';
+import { volumeKeysOf } from '@cumulet/volume';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -21,7 +22,7 @@ export async function chooseHypervisor(rt: Runtime): Promise<Chosen> {
     rt.log.warn('no libvirtd was found: servers are simulated');
     return fake();
   }
-  const hypervisor = await libvirtHypervisor({ socketPath, instancesDir: join(home, 'instances'), virtType: virtType === 'auto' ? await virtTypeHere(rt, runner, home) : virtType, runner, log: rt.log as never, cgroups: libvirtSocket === undefined, ...(rt.settings.hypervisor.migrationUri === undefined ? {} : { migrationUri: rt.settings.hypervisor.migrationUri }) });
+  const hypervisor = await libvirtHypervisor({ socketPath, instancesDir: join(home, 'instances'), virtType: virtType === 'auto' ? await virtTypeHere(rt, runner, home) : virtType, runner, log: rt.log as never, cgroups: libvirtSocket === undefined, volumeKey: volumeKeysOf(rt), ...(rt.settings.hypervisor.migrationUri === undefined ? {} : { migrationUri: rt.settings.hypervisor.migrationUri }) });
   try { await hypervisor.check(plainCall('check')); } catch (error) {
     await hypervisor.close();
     if (driver === 'libvirt') throw error;

@@ -20,7 +20,7 @@ export const connectPlan = plan('attachment.connect', z.object({ attachmentId: z
     const volume = attachment && await t.transaction(trx => byId(trx, attachment.volume_id));
     if (!attachment || !volume) throw new DriverError('invalid', `Volume attachment ${t.input.attachmentId} could not be found.`);
     if (['error', 'error_deleting', 'deleting', 'creating'].includes(volume.status)) throw new DriverError('invalid', `Volume ${volume.id} is ${volume.status} and cannot be attached.`);
-    refuseEncrypted(volume);
+    await needKey(t, volume);
     const mode = attachment.mode === 'ro' || volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw';
     return described(t, volume, await driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), t.input.connector as Connector, { mode }));
   }, { undo: async t => {
@@ -36,14 +36,15 @@ export const connectPlan = plan('attachment.connect', z.object({ attachmentId: z
   });
 
 type Step = Parameters<typeof call>[0] & { transaction<T>(work: (trx: import('knex').Knex.Transaction) => Promise<T>): Promise<T> };
-/** Nothing here opens LUKS: a guest that wrote to such a volume would believe its data encrypted, and it would not be. */
-function refuseEncrypted(volume: VolumeRow): void {
-  if (volume.encryption_key_id !== null) throw new DriverError('unsupported', `Volume ${volume.id} is of an encrypted type, which no host here can open.`);
+/** Without its key nobody could open it; volumes that older versions made have none, and were never encrypted. */
+async function needKey(t: Pick<Step, 'transaction'>, volume: VolumeRow): Promise<void> {
+  const { encryption_key_id: id } = volume;
+  if (id !== null && !await t.transaction(trx => trx('volume_keys').where({ id }).first('id'))) throw new DriverError('invalid', `The encryption key ${id} of volume ${volume.id} could not be found.`);
 }
-/** What upstream adds to every driver's answer: the limits that the hypervisor is to keep, and whether others may have it too. */
+/** What upstream adds to every driver's answer: the limits that the hypervisor is to keep, whether others may have it too, and whether it has to be opened. */
 export async function described(t: Pick<Step, 'transaction'>, volume: VolumeRow, info: ConnectionInfo): Promise<ConnectionInfo> {
   const specs = await t.transaction(trx => specsForHypervisor(trx, volume.type_id, volume.size));
-  return { ...info, data: { ...info.data, qos_specs: specs, ...(volume.multiattach ? { multiattach: true } : {}) } };
+  return { ...info, data: { ...info.data, qos_specs: specs, ...(volume.multiattach ? { multiattach: true } : {}), ...(volume.encryption_key_id === null ? {} : { encrypted: true, encryption_key_id: volume.encryption_key_id }) } };
 }
 /** Takes the export away unless another attachment of the same volume on the same host needs it. */
 async function disconnect(t: Step, volume: VolumeRow, who: Connector | undefined, attachmentId: string): Promise<void> {
@@ -69,7 +70,7 @@ export const initializePlan = plan('volume.initialize_connection', z.object({ vo
   .step('connect', async (t): Promise<ConnectionInfo> => {
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
     if (!volume?.host) throw new DriverError('invalid', `Volume ${t.input.volumeId} has no backend.`);
-    refuseEncrypted(volume);
+    await needKey(t, volume);
     return described(t, volume, await driverOf(t, volume.host).attach.connect(call(t), volumeRef(volume), { host: '', ...t.input.connector }, { mode: volume.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw' }));
   }, { undo: async t => {
     const volume = await t.transaction(trx => byId(trx, t.input.volumeId));
@@ -82,7 +83,7 @@ export const terminatePlan = plan('volume.terminate_connection', z.object({ volu
     if (volume?.host) await driverOf(t, volume.host).attach.disconnect(call(t), volumeRef(volume), t.input.connector === null ? undefined : { host: '', ...t.input.connector });
   });
 
-const secret = /password|secret|keyring|auth_(?!method)|_key$|chap/i;
+const secret = /password|secret|keyring|auth_(?!method)|_key$|_key_id$|chap/i;
 /** What users may see of a connection: no credentials, whatever the driver put in (OSSN-0085). Services that attach get all of it. */
 export function publicConnection(info: ConnectionInfo, privileged: boolean): ConnectionInfo {
   if (privileged) return info;

@@ -1,11 +1,12 @@
 import { move, tryMove, type Trx } from '@cumulet/db';
 import { sourceOf, targetOf, type BackupRef } from '@cumulet/drivers/backup';
 import { DriverError } from '@cumulet/drivers';
-import type { DataRef } from '@cumulet/drivers/block';
+import { bytesOfData, type DataRef } from '@cumulet/drivers/block';
 import type { Outcome, TaskFacts } from '@cumulet/tasks';
 import { Conflict } from '@cumulet/wire';
 import { z } from 'zod';
 import { call, driverOf, plan } from '../deps.ts';
+import { dropKey } from '../encryption/keys.ts';
 import { tell, type Action } from '../messages/store.ts';
 import { provided, snapshotRef, volumeRef, volumeSpec } from '../refs.ts';
 import { Snapshot, snapshotById } from '../snapshots/store.ts';
@@ -62,7 +63,7 @@ export const createBackupPlan = plan('backup.create', z.object({ backupId: z.str
     const from: DataRef = snapshot ? snapshotRef(snapshot, volume) : t.out.freeze ? frozenRef(row.id, volume, t.out.freeze) : volumeRef(volume);
     const driver = targetOfRow(t, row);
     const done = await driver.backup(call(t), {
-      backup: ref, source: sourceOf(driverOf(t, volume.host).data, from, row.size * 2 ** 30), ...(parentRef ? { parent: parentRef } : {}), moment: snapshot?.id ?? t.taskId,
+      backup: ref, source: sourceOf(driverOf(t, volume.host).data, from, bytesOfData({ ...from, sizeGiB: row.size })), ...(parentRef ? { parent: parentRef } : {}), moment: snapshot?.id ?? t.taskId,
       name: row.name, description: row.description, createdAt: row.created_at, volumeMeta: describeVolume(volume),
       keep: {
         project_id: row.project_id, user_id: row.user_id, size: row.size, data_timestamp: row.data_timestamp.toISOString(), created_at: row.created_at.toISOString(), snapshot_id: row.snapshot_id, availability_zone: row.availability_zone,
@@ -131,10 +132,13 @@ export const restoreBackupPlan = plan('backup.restore', z.object({ backupId: z.s
     if (!volume || volume.task_id !== t.taskId) return;
     const creating = volume.status === 'creating';
     const values = row && how.state === 'done' ? restoredValues(volume, row, t.out.restore?.volumeMeta ?? []) : {};
+    const old = volume.encryption_key_id;
     await settleVolume(trx, how, t, {
       id: volume.id, from: [creating ? 'creating' : 'restoring-backup'], done: 'available', failed: creating ? 'error' : 'error_restoring', cancelled: 'error', action: 'restoreBackup', detail: 'backupRestore',
-      set: { ...values, ...(t.input.fresh ? { ...provided(t.out.make), launched_at: new Date() } : {}) },
+      // What has come is the container of the backup's volume, whose key opens it; a new volume was given that key already.
+      set: { ...values, ...(t.input.fresh || !row?.encryption_key_id ? {} : { encryption_key_id: row.encryption_key_id }), ...(t.input.fresh ? { ...provided(t.out.make), launched_at: new Date() } : {}) },
     });
+    if (how.state === 'done') await dropKey(trx, old);
   })
   .resumes(async (trx, t) => {
     await move(trx, Backup, t.input.backupId, { from: ['available'], to: 'restoring', task: t.taskId, set: { restore_volume_id: t.input.volumeId } });

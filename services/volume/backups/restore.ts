@@ -37,14 +37,19 @@ export const restore = (rt: Runtime, ctx: Context, id: string, o: { readonly vol
     if (volume.status !== 'available') throw invalidVolume('Volume to be restored to must be available');
     if (backup.size > volume.size) throw invalidVolume(`volume size ${volume.size} is too small to restore backup of size ${backup.size}.`);
     if (volume.migration_task_id !== null) throw invalidVolume(`Volume ${volume.id} is part of an active migration.`);
+    if ((backup.encryption_key_id === null) !== (volume.encryption_key_id === null)) throw invalidVolume(`Volume ${volume.id} and backup ${backup.id} must both be encrypted, or neither.`);
+    // The volume takes the backup's key, and its snapshots could not be opened any more.
+    if (backup.encryption_key_id !== volume.encryption_key_id && await trx('volume_snapshots').where({ volume_id: volume.id }).first('id')) throw invalidVolume(`Volume ${volume.id} is encrypted with another key than backup ${backup.id}, and has snapshots.`);
     const task = await beginRestore(rt, trx, backup, volume, { fresh: false, by: by(ctx) });
     await move(trx, Volume, volume.id, { from: ['available'], to: 'restoring-backup', task, set: { previous_status: volume.status } });
     return { backup_id: backup.id, volume_id: volume.id, volume_name: volume.name };
   }
   const name = o.name ?? `restore_backup_${backup.id}`;
+  // The bytes of an encrypted backup are those of its volume: the new one must be of a type that says so.
+  const like = backup.encryption_key_id === null ? undefined : (await byId(trx, backup.volume_id))?.type_id;
   const volumeId = await createVolumeIn(rt, trx, {
-    by: { ...by(ctx), projectId: ctx.caller.projectId ?? '', userId: ctx.caller.userId }, bound: boundTo(ctx), name, description: 'auto-created_from_restore_from_backup', sizeGiB: backup.size,
-    restoreOf: { status: 'restoring-backup', begin: (volume, who) => beginRestore(rt, trx, backup, volume, { fresh: true, by: who }) },
+    by: { ...by(ctx), projectId: ctx.caller.projectId ?? '', userId: ctx.caller.userId }, bound: boundTo(ctx), name, description: 'auto-created_from_restore_from_backup', sizeGiB: backup.size, type: like,
+    restoreOf: { status: 'restoring-backup', keyId: backup.encryption_key_id, begin: (volume, who) => beginRestore(rt, trx, backup, volume, { fresh: true, by: who }) },
   });
   const made = await byId(trx, volumeId);
   if (made?.status !== 'restoring-backup') throw invalidVolume(`Error while creating volume ${volumeId} for restoring backup ${backup.id}.`);
@@ -56,5 +61,5 @@ export const createFromBackup = (rt: Runtime, backupId: string, r: NewVolumeRequ
   const backup = await lockBackup(trx, backupId);
   if (!backup || (r.bound !== undefined && backup.project_id !== r.bound)) throw backupNotFound(backupId);
   if (backup.status !== 'available') throw invalidBackup(`Originating backup status must be one of 'available' values`);
-  return createVolumeIn(rt, trx, { ...r, restoreOf: { status: 'creating', minGiB: backup.size, begin: (volume, who) => beginRestore(rt, trx, backup, volume, { fresh: true, by: who }) } });
+  return createVolumeIn(rt, trx, { ...r, restoreOf: { status: 'creating', minGiB: backup.size, keyId: backup.encryption_key_id, begin: (volume, who) => beginRestore(rt, trx, backup, volume, { fresh: true, by: who }) } });
 });

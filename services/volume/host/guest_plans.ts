@@ -23,7 +23,7 @@ export const extendGuestPlan = hostPlan('volume.extend_guest', z.object({ server
   }, { cancel: false });
 
 const connection = z.custom<ConnectionInfo>(value => typeof value === 'object' && value !== null);
-const places = z.object({ volumeId: z.string(), targetId: z.string(), to: z.string(), newTypeId: z.string().nullable() });
+const places = z.object({ volumeId: z.string(), targetId: z.string(), to: z.string(), inPlace: z.boolean().default(false), newTypeId: z.string().nullable() });
 
 const swapInput = z.object({
   serverId: z.string(), attachmentId: z.string(), places, from: connection, into: connection, provided: z.object({ providerId: z.string().optional(), meta: z.record(z.string(), z.unknown()).optional() }),

@@ -76,7 +76,7 @@ describe('the host\'s part', () => {
     const into = { driver_volume_type: 'fake' as const, data: { access_mode: 'rw' as const, encrypted: false, name: 'elsewhere' } };
     const targetId = newId();
     await db.raw('insert into volumes (id, project_id, user_id, size, status, host, availability_zone, type_id, hidden, consumes_quota) select ?, project_id, user_id, size, ?, ?, availability_zone, type_id, true, false from volumes where id = ?', [targetId, 'available', a.to, a.id]);
-    const taskId = await transaction(db, async trx => tasks.enqueue(trx, swapGuestPlan, { serverId: a.serverId, attachmentId: a.attachmentId, places: { volumeId: a.id, targetId, to: a.to, newTypeId: null }, from: await a.connection(), into, provided: {} }, { resource: { type: 'server', id: a.serverId } }));
+    const taskId = await transaction(db, async trx => tasks.enqueue(trx, swapGuestPlan, { serverId: a.serverId, attachmentId: a.attachmentId, places: { volumeId: a.id, targetId, to: a.to, inPlace: false, newTypeId: null }, from: await a.connection(), into, provided: {} }, { resource: { type: 'server', id: a.serverId } }));
     return {
       taskId,
       done: async () => { expect(a.guestHas()).toEqual(into); expect(await a.connection()).toEqual(into); expect(await a.host()).toBe(a.to); },

@@ -1,21 +1,21 @@
-import { DriverError } from '@cumulet/drivers';
+import { DriverError, need } from '@cumulet/drivers';
 import type { ConnectionInfo, Connector, Provided } from '@cumulet/drivers/block';
 import type { Outcome, Run, TaskFacts } from '@cumulet/tasks';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { described } from '../attachments/plans.ts';
 import { attachmentById } from '../attachments/store.ts';
-import { copied } from '../copying.ts';
+import { copied, recrypted } from '../copying.ts';
 import { call, driverOf, plan, type VolumeDeps } from '../deps.ts';
 import { swapGuestPlan } from '../host/guest_plans.ts';
 import { tell } from '../messages/store.ts';
 import { provided, volumeRef, volumeSpec } from '../refs.ts';
-import { limited } from '../volumes/plans.ts';
+import { keyOf, limited } from '../volumes/plans.ts';
 import { byId, encode, hostParts, type VolumeRow } from '../volumes/store.ts';
-import { dropTarget, switchPlaces } from './places.ts';
+import { dropTarget, hasSwitched, switchPlaces, type Places } from './places.ts';
 
-const move = { volumeId: z.string(), targetId: z.string(), to: z.string(), newTypeId: z.string().nullable(), was: z.string() };
-type Moving = { volumeId: string; targetId: string; to: string; newTypeId: string | null; was: string };
+const move = { volumeId: z.string(), targetId: z.string(), to: z.string(), inPlace: z.boolean().default(false), newTypeId: z.string().nullable(), was: z.string() };
+type Moving = Places & { was: string };
 type Step = Pick<Run<Moving, unknown, VolumeDeps>, 'taskId' | 'input' | 'deps' | 'transaction' | 'signal' | 'log' | 'progress'>;
 
 /**
@@ -23,18 +23,21 @@ type Step = Pick<Run<Moving, unknown, VolumeDeps>, 'taskId' | 'input' | 'deps' |
  * transaction, `switch`; before it a failure leaves the volume where it was, after it the move has succeeded and a task of its own removes the old copy.
  */
 export const migratePlan = plan('volume.migrate', z.object({ ...move, forceCopy: z.boolean() }))
-  .revised(2)
+  .revised(3)
   .step('copy', async (t): Promise<{ provided: Provided; moved: boolean }> => {
     const { source, target } = await both(t);
     await underWay(t);
     const from = driverOf(t, source.host);
     const to = driverOf(t, target.host);
     const pool = hostParts(t.input.to).pool;
-    if (!t.input.forceCopy && from === to && from.migrate && pool !== undefined) {
+    const changes = source.encryption_key_id !== target.encryption_key_id;
+    if (!changes && !t.input.forceCopy && from === to && from.migrate && pool !== undefined) {
       const given = await from.migrate(call(t), volumeRef(source), pool);
       if (given) return { provided: given, moved: true };
     }
-    const given = await copied(call(t), { driver: from, ref: volumeRef(source) }, to, volumeSpec(target));
+    const key = async (row: VolumeRow) => (row.encryption_key_id === null ? undefined : keyOf(t, row));
+    const given = changes ? await recrypted(call(t), { driver: from, ref: volumeRef(source), key: await key(source) }, { driver: to, spec: volumeSpec(target), key: await key(target) })
+      : await copied(call(t), { driver: from, ref: volumeRef(source) }, to, volumeSpec(target));
     await limited(t as never, { ...target, ...provided(given) });
     return { provided: given, moved: false };
   }, { undo: async t => { if (!t.out.copy?.moved) await removeTarget(t); } })
@@ -46,7 +49,9 @@ export const migrateAttachedPlan = plan('volume.migrate_attached', z.object({ ..
   .step('make', async (t): Promise<Provided> => {
     const { target } = await both(t);
     await underWay(t);
-    const given = await driverOf(t, target.host).volumes.create(call(t), volumeSpec(target));
+    // The guest's host writes through its own encryption: it needs a container to write into.
+    const driver = driverOf(t, target.host);
+    const given = target.encryption_key_id === null ? await driver.volumes.create(call(t), volumeSpec(target)) : await need(driver, 'encryption').create(call(t), volumeSpec(target), await keyOf(t, target));
     await limited(t as never, { ...target, ...provided(given) });
     // Kept at once: the undo of this and the next step name it by what the driver gave.
     await t.transaction(trx => trx('volumes').where({ id: target.id, task_id: t.taskId }).update(encode(provided(given))));
@@ -59,12 +64,12 @@ export const migrateAttachedPlan = plan('volume.migrate_attached', z.object({ ..
     const mode = attachment.mode === 'ro' || source.admin_metadata['readonly'] === 'True' ? 'ro' : 'rw';
     return { from: attachment.connection_info as unknown as ConnectionInfo, into: await described(t, target, await driverOf(t, target.host).attach.connect(call(t), volumeRef(target), attachment.connector as unknown as Connector, { mode })) };
   }, { undo: async t => {
-    const target = await t.transaction(trx => byId(trx, t.input.targetId));
-    if (target?.host === t.input.to) await driverOf(t, target.host).attach.disconnect(call(t), volumeRef(target), undefined);
+    const target = await untouched(t);
+    if (target) await driverOf(t, target.host).attach.disconnect(call(t), volumeRef(target), undefined);
   } })
   .step('swap', async t => {
-    const { volumeId, targetId, to, newTypeId, serverId, attachmentId } = t.input;
-    await t.child(swapGuestPlan, { serverId, attachmentId, places: { volumeId, targetId, to, newTypeId }, ...t.out.connect, provided: { ...t.out.make, ...(t.out.make.meta ? { meta: { ...t.out.make.meta } } : {}) } as { providerId?: string; meta?: Record<string, unknown> }, }, { queue: `host/${t.input.serverHost}`, lane: `swap/${attachmentId}`, resource: { type: 'server', id: serverId } });
+    const { volumeId, targetId, to, inPlace, newTypeId, serverId, attachmentId } = t.input;
+    await t.child(swapGuestPlan, { serverId, attachmentId, places: { volumeId, targetId, to, inPlace, newTypeId }, ...t.out.connect, provided: { ...t.out.make, ...(t.out.make.meta ? { meta: { ...t.out.make.meta } } : {}) } as { providerId?: string; meta?: Record<string, unknown> }, }, { queue: `host/${t.input.serverHost}`, lane: `swap/${attachmentId}`, resource: { type: 'server', id: serverId } });
   })
   .settles((trx, how, t) => settle(trx, how, t, { oldCopy: true, attached: true }));
 
@@ -75,15 +80,16 @@ async function both(t: Pick<Step, 'input' | 'transaction'>): Promise<{ source: V
   return { source, target };
 }
 const underWay = (t: Step) => t.transaction(trx => trx('volumes').where({ id: t.input.volumeId, migration_task_id: t.taskId }).update({ migration_status: 'migrating' }));
-/** After the switch the hidden row stands for the old copy, and the new one is the volume: nothing of it is taken back. */
+/** The hidden row while it stands for the new copy. After the switch it is the old one, and the new one is the volume: nothing of it is taken back. */
+const untouched = (t: Pick<Step, 'input' | 'transaction'>): Promise<VolumeRow | undefined> => t.transaction(async trx => (hasSwitched(await byId(trx, t.input.volumeId), t.input) ? undefined : byId(trx, t.input.targetId)));
 async function removeTarget(t: Step): Promise<void> {
-  const target = await t.transaction(trx => byId(trx, t.input.targetId));
-  if (target?.host === t.input.to) await driverOf(t, target.host).volumes.delete(call(t), volumeRef(target));
+  const target = await untouched(t);
+  if (target) await driverOf(t, target.host).volumes.delete(call(t), volumeRef(target));
 }
 
 async function settle(trx: Knex.Transaction, how: Outcome, t: TaskFacts & { readonly input: Moving; readonly deps: VolumeDeps }, o: { oldCopy: boolean; attached: boolean }): Promise<void> {
   const row = await byId(trx, t.input.volumeId);
-  const moved = row?.host === t.input.to;
+  const moved = hasSwitched(row, t.input);
   await dropTarget(trx, t.deps.tasks, { targetId: t.input.targetId, taskId: t.taskId, oldCopy: o.oldCopy && moved, attached: o.attached });
   if (!row || row.migration_task_id !== t.taskId) return;
   await trx('volumes').where({ id: row.id }).update({ migration_status: moved ? 'success' : 'error', migration_task_id: null, ...(row.task_id === t.taskId || row.status === 'maintenance' ? { status: t.input.was, task_id: null, previous_status: null } : {}), updated_at: trx.fn.now() });

@@ -2,6 +2,7 @@ import { DriverError, type DriverErrorKind } from '@cumulet/drivers';
 import type { Run } from '@cumulet/tasks';
 import { z } from 'zod';
 import { call, driverOf, type VolumeDeps } from '../deps.ts';
+import { encryptionWish } from '../encryption/rules.ts';
 import { volumeRef } from '../refs.ts';
 import { backendQos } from '../types/qos.ts';
 import { typeById } from '../types/store.ts';
@@ -35,7 +36,7 @@ export async function elsewhere(t: Step, row: VolumeRow, error: unknown, bound: 
     const now = await lockById(trx, row.id);
     const type = now && await typeById(trx, now.type_id);
     if (!now || !type || now.task_id !== t.taskId) return undefined;
-    const { host, refused } = await place(trx, settings.volume, { sizeGiB: now.size, extraSpecs: type.extra_specs, ...bound, backendQos: await backendQos(trx, type.id), not: tried });
+    const { host, refused } = await place(trx, settings.volume, { sizeGiB: now.size, extraSpecs: type.extra_specs, ...bound, backendQos: await backendQos(trx, type.id), ...encryptionWish(type), not: tried });
     t.log.warn({ err: error, volume: row.id, failed: row.host, next: host, refused, attempt: tried.length }, host === undefined ? 'a driver could not make a volume, and nobody else can' : 'a driver could not make a volume; trying another backend');
     if (host === undefined) return undefined;
     await trx('tasks').where({ id: t.taskId }).update({ queue: queueOf(host) });

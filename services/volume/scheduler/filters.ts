@@ -14,6 +14,8 @@ export interface Wish {
   readonly pool?: string | undefined;
   /** Pools that are out of the question: where it is now, or where it failed. */
   readonly not?: readonly string[];
+  /** Only pools to which the volume's bytes can get. */
+  readonly reachable?: ((pool: PoolState) => boolean) | undefined;
   /** Services of the volumes that the hints name. */
   readonly sameAs?: readonly (string | null)[] | undefined;
   readonly differentFrom?: readonly (string | null)[] | undefined;
@@ -21,6 +23,8 @@ export interface Wish {
   readonly localTo?: string | null | undefined;
   /** Its type has limits that the backend alone would keep. */
   readonly backendQos?: boolean | undefined;
+  /** Who is to encrypt it, `front-end` or `back-end`; undefined: nobody. */
+  readonly encryption?: string | undefined;
 }
 export type Filter = (pool: PoolState, wish: Wish) => boolean;
 
@@ -55,6 +59,8 @@ const zones: Filter = (pool, wish) => {
 export const filters: Readonly<Record<string, Filter>> = {
   /** Not upstream's: limits that nobody would keep are refused, not forgotten. */
   QosSupport: (pool, wish) => wish.backendQos !== true || pool.capabilities['QoS_support'] === true,
+  /** Not upstream's: no driver here encrypts by itself, and not every one keeps what the hypervisor encrypts. */
+  EncryptionSupport: (pool, wish) => wish.encryption === undefined || (wish.encryption === 'front-end' && pool.capabilities['encryption_support'] === true),
   AvailabilityZoneFilter: zones,
   CapacityFilter: hasRoom,
   CapabilitiesFilter: capable,

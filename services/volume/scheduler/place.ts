@@ -17,11 +17,11 @@ export interface Placement {
  */
 export async function place(trx: Knex.Transaction, settings: Settings['volume'], wish: Wish): Promise<Placement> {
   const all = await pools(trx, settings.serviceDownSeconds) as unknown as PoolState[];
-  let left = all.filter(p => p.up && !p.disabled && !p.frozen && (wish.service === undefined || p.service_host === wish.service) && (wish.pool === undefined || p.id === wish.pool) && !wish.not?.includes(p.id));
+  let left = all.filter(p => p.up && !p.disabled && !p.frozen && (wish.service === undefined || p.service_host === wish.service) && (wish.pool === undefined || p.id === wish.pool) && !wish.not?.includes(p.id) && wish.reachable?.(p) !== false);
   if (left.length === 0) return { refused: all.length === 0 ? 'no backend has reported yet' : `${all.length} backend${all.length === 1 ? '' : 's'} known, none of them up, enabled and eligible` };
   const refusals = new Map<string, { by: number; of: number }>();
   const refused = () => [...refusals].map(([name, { by, of }]) => `${name} refused ${by} of ${of}`).join(', ');
-  for (const name of ['QosSupport', ...settings.scheduler.filters]) {
+  for (const name of ['QosSupport', 'EncryptionSupport', ...settings.scheduler.filters]) {
     const filter = filters[name];
     if (!filter) continue;
     const before = left.length;

@@ -34,9 +34,10 @@ export const createSnapshotPlan = plan('snapshot.create', z.object({ snapshotId:
 
 export const deleteSnapshotPlan = plan('snapshot.delete', z.object({ snapshotId: z.string() })).uncancellable()
   .step('wait for copies', async t => {
-    const busy = await t.transaction(trx => trx('volumes').where({ snapshot_id: t.input.snapshotId, status: 'creating' }).first('id'));
-    const backup = await t.transaction(trx => trx('volume_backups').where({ snapshot_id: t.input.snapshotId, status: 'creating' }).first('id'));
-    if (busy || backup) t.sleep(new Date(Date.now() + 1_000));
+    const copies = await t.transaction(async trx => [
+      ...await trx('volumes').where({ snapshot_id: t.input.snapshotId, status: 'creating' }).select('task_id'), ...await trx('volume_backups').where({ snapshot_id: t.input.snapshotId, status: 'creating' }).select('task_id'),
+    ] as { task_id: string }[]);
+    if (copies.length > 0) t.after(copies.map(c => c.task_id));
   })
   .step('remove', async t => {
     const row = await t.transaction(trx => snapshotById(trx, t.input.snapshotId));

@@ -66,6 +66,7 @@ export const accept = (rt: Runtime, ctx: Context, id: string, key: string): Prom
   const project = ctx.caller.projectId ?? '';
   await move(trx, Volume, volume.id, { from: ['awaiting-transfer'], to: 'available', set: { project_id: project, user_id: ctx.caller.userId } });
   if (!row.no_snapshots) await trx('volume_snapshots').where({ volume_id: volume.id }).update({ project_id: project, user_id: ctx.caller.userId });
+  if (volume.encryption_key_id !== null) await trx('volume_keys').where({ id: volume.encryption_key_id }).update({ project_id: project });
   await enforce(trx, row.no_snapshots ? 'volume' : 'transfer', { projectId: project, sizeGiB: volume.size, type });
   await trx('volume_transfers').where({ id }).update({ accepted: true, destination_project_id: project });
   return { ...row, accepted: true, destination_project_id: project };

@@ -3,6 +3,8 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, isUuid, newId } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import type { By } from '../for_compute.ts';
+import { cloneKey, createKey } from '../encryption/keys.ts';
+import { checkEncryption, encryptionChanges, encryptionWish } from '../encryption/rules.ts';
 import { invalidInput, invalidSnapshot, invalidVolume, snapshotNotFound, volumeNotFound } from '../faults.ts';
 import { groupForVolume } from '../groups/membership.ts';
 import { bootSnapshot, imageForVolume, type ImageFacts } from '../images.ts';
@@ -12,7 +14,7 @@ import { place } from '../scheduler/place.ts';
 import type { Wish } from '../scheduler/filters.ts';
 import type { SnapshotRow } from '../snapshots/store.ts';
 import { backendQos } from '../types/qos.ts';
-import { specIsTrue } from '../types/store.ts';
+import { specIsTrue, typeById, type TypeRow } from '../types/store.ts';
 import { chooseType } from '../types/choose.ts';
 import { knownZone } from '../zones/store.ts';
 import { createPlan, type Source } from './plans.ts';
@@ -34,7 +36,7 @@ export interface NewVolumeRequest {
   /** An image of a volume-backed server stands for the snapshot of its boot volume (3.46). */
   readonly novaImages?: boolean;
   /** Filled by the task that `begin` starts, in place of this feature's own: a backup's restore. */
-  readonly restoreOf?: { readonly status: 'creating' | 'restoring-backup'; readonly minGiB?: number; begin(volume: Pick<VolumeRow, 'id' | 'host'>, by: By): Promise<string> };
+  readonly restoreOf?: { readonly status: 'creating' | 'restoring-backup'; readonly minGiB?: number; /** Of an encrypted backup. */ readonly keyId?: string | null; begin(volume: Pick<VolumeRow, 'id' | 'host'>, by: By): Promise<string> };
   readonly groupId?: string | null | undefined;
   readonly hints?: Readonly<Record<string, unknown>> | null | undefined;
 }
@@ -44,17 +46,19 @@ interface Sources { snapshot?: SnapshotRow; volume?: VolumeRow; image?: ImageFac
 export const create = (rt: Runtime, r: NewVolumeRequest): Promise<string> => transaction(rt.db, trx => createIn(rt, trx, r));
 
 /** Like `create`, in the caller's transaction. */
-export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log'>, trx: Knex.Transaction, r: NewVolumeRequest): Promise<string> {
+export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log' | 'sealer'>, trx: Knex.Transaction, r: NewVolumeRequest): Promise<string> {
   if ([r.snapshotId, r.volumeId, r.imageId, r.restoreOf].filter(Boolean).length > 1) throw new BadRequest('May specify only one of snapshot, imageRef or source volume');
   const sources = await findSources(trx, r);
   const size = sizeOf(r, sources);
   const type = await chooseType(trx, { asked: r.type || undefined, projectId: r.by.projectId, bound: r.bound, configured: rt.settings.volume.defaultType, like: sources.volume?.type_id ?? sources.snapshot?.type_id, ...(sources.image?.volumeType === undefined ? {} : { fromImage: sources.image.volumeType }) });
+  checkEncryption(type);
   const zone = await zoneOf(trx, rt, r, sources);
   await enforceVolumeSize(trx, r.by.projectId, size);
-  const sourceHost = sources.volume?.host ?? (sources.snapshot ? (await lockById(trx, sources.snapshot.volume_id))?.host : undefined);
-  const service = r.groupId ? await groupForVolume(trx, r.bound, r.groupId, type) : sourceHost?.split('#')[0];
+  const like = sources.volume ?? (sources.snapshot ? await lockById(trx, sources.snapshot.volume_id) : undefined);
+  if (like && encryptionChanges(await typeById(trx, like.type_id), type)) throw invalidInput(`Invalid volume_type provided: ${type.id} (requested type is not compatible; either match source volume, or omit type argument).`);
+  const service = r.groupId ? await groupForVolume(trx, r.bound, r.groupId, type) : like?.host?.split('#')[0];
   const near = { zone, service, ...await hinted(trx, r) };
-  const wish: Wish = { sizeGiB: size, extraSpecs: type.extra_specs, backendQos: await backendQos(trx, type.id), ...near };
+  const wish: Wish = { sizeGiB: size, extraSpecs: type.extra_specs, backendQos: await backendQos(trx, type.id), ...encryptionWish(type), ...near };
   const { host, refused } = await place(trx, rt.settings.volume, wish);
   const id = newId();
   const source: Source = sources.image ? { kind: 'image', imageId: sources.image.id } : sources.snapshot ? { kind: 'snapshot', snapshotId: sources.snapshot.id } : sources.volume ? { kind: 'volume', volumeId: sources.volume.id } : { kind: 'blank' };
@@ -62,7 +66,7 @@ export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log'>, 
   await insert(trx, {
     id, project_id: r.by.projectId, user_id: r.by.userId, name: r.name ?? null, description: r.description ?? null, size, status: task ? r.restoreOf?.status ?? 'creating' : 'error', task_id: task ?? null, host: host ?? null, availability_zone: zone,
     type_id: type.id, multiattach: specIsTrue(type.extra_specs['multiattach']), metadata: { ...r.metadata }, snapshot_id: sources.snapshot?.id ?? null, source_volid: sources.volume?.id ?? null, group_id: r.groupId ?? null,
-    ...(sources.image ? { image_metadata: { ...sources.image.metadata } } : {}), ...(type.encryption ? { encryption_key_id: newId() } : {}),
+    ...(sources.image ? { image_metadata: { ...sources.image.metadata } } : {}), encryption_key_id: await keyFor(rt, trx, r, type, like, sources.image),
   });
   await enforce(trx, 'volume', { projectId: r.by.projectId, sizeGiB: size, type });
   if (host === undefined) {
@@ -70,6 +74,19 @@ export async function createIn(rt: Pick<Runtime, 'settings' | 'tasks' | 'log'>, 
     afterCommit(trx, () => rt.log.warn({ volume: id, refused, size, type: type.name }, 'no backend for a volume'));
   }
   return id;
+}
+
+/** The key of a new volume of an encrypted type: that of what it is made of, else a new one. Copies of encrypted bytes open with the old key only. */
+async function keyFor(rt: Pick<Runtime, 'sealer'>, trx: Knex.Transaction, r: NewVolumeRequest, type: TypeRow, like: VolumeRow | undefined, image: ImageFacts | undefined): Promise<string | null> {
+  const { projectId } = r.by;
+  if (!type.encryption) {
+    if (image?.keyId !== undefined || r.restoreOf?.keyId) throw invalidInput(`The ${image ? 'image' : 'backup'} is of an encrypted volume: the volume type must be an encrypted one too.`);
+    return null;
+  }
+  const from = like?.encryption_key_id ?? r.restoreOf?.keyId;
+  if (from) return cloneKey(trx, rt.sealer, from, { projectId });
+  if (image?.keyId !== undefined) return cloneKey(trx, rt.sealer, image.keyId, { projectId, ownedBy: r.bound });
+  return createKey(trx, rt.sealer, projectId);
 }
 
 async function findSources(trx: Knex.Transaction, r: NewVolumeRequest): Promise<Sources> {

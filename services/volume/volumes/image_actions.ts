@@ -4,6 +4,7 @@ import { images } from '@cumulet/image';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, micros, newId, orNull } from '@cumulet/wire';
 import { by } from '../asking.ts';
+import { cloneKey } from '../encryption/keys.ts';
 import { invalidVolume } from '../faults.ts';
 import { imageForVolume } from '../images.ts';
 import { typeById } from '../types/store.ts';
@@ -35,9 +36,12 @@ export const imageActions = (rt: Runtime): Operation[] => [
       const format = o.disk_format ?? 'raw';
       const container = o.container_format ?? 'bare';
       const imageId = newId();
+      if (volume.encryption_key_id !== null && (format !== 'raw' || container !== 'bare')) throw new BadRequest("An encrypted volume uploaded as an image must use 'raw' disk_format and 'bare' container_format, which are the defaults for these options.");
+      // The bytes are the container as it is. Its key is cloned: the volume's own goes with the volume.
+      const key: Record<string, string> = volume.encryption_key_id === null ? {} : { cinder_encryption_key_id: await cloneKey(trx, rt.sealer, volume.encryption_key_id, { projectId: volume.project_id }), cinder_encryption_key_deletion_policy: 'on_image_deletion' };
       const kept = Object.fromEntries(Object.entries(volume.image_metadata ?? {}).filter(([key]) => !ownOfImage.includes(key)));
       const image = await images.createRecord(trx, rt, {
-        id: imageId, name: o.image_name, owner: ctx.caller.projectId ?? volume.project_id, diskFormat: format, containerFormat: container, visibility, protected: newer ? o.protected ?? false : false, properties: kept,
+        id: imageId, name: o.image_name, owner: ctx.caller.projectId ?? volume.project_id, diskFormat: format, containerFormat: container, visibility, protected: newer ? o.protected ?? false : false, properties: { ...kept, ...key },
         minDisk: Number(volume.image_metadata?.['min_disk'] ?? 0) || 0, minRam: Number(volume.image_metadata?.['min_ram'] ?? 0) || 0,
       });
       const store = rt.settings.volume.imageUploadStore;

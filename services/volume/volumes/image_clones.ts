@@ -13,6 +13,8 @@ type Step = Pick<Run<unknown, unknown, VolumeDeps>, 'taskId' | 'signal' | 'log' 
  * (`cinder://…`) when both are on the same backend. As upstream, only raw images without a container are content and nothing else. Undefined: the bytes have to be copied.
  */
 export async function clonedImage(t: Step, driver: BlockDriver, row: VolumeRow, imageId: string): Promise<Provided | undefined> {
+  // A clone's bytes would be the image's own: not encrypted.
+  if (row.encryption_key_id !== null) return undefined;
   const image = await t.transaction(trx => images.facts(trx, imageId));
   if (image?.status !== 'active' || image.disk_format !== 'raw' || image.container_format !== 'bare') return undefined;
   for (const { url } of image.locations) {

@@ -1,4 +1,5 @@
-import { copyContent, type Provided } from '@cumulet/drivers/block';
+import { need } from '@cumulet/drivers';
+import { bytesOfVolume, copyContent, type Provided, type VolumeSpec } from '@cumulet/drivers/block';
 import { images, type StoredImage } from '@cumulet/image';
 import { createReadStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
@@ -8,7 +9,7 @@ import type { Run } from '@cumulet/tasks';
 import { bench, call, driverOf, plan, type VolumeDeps } from '../deps.ts';
 import { imageOfVolume, volumeOfImage } from '../image_files.ts';
 import { volumeRef, volumeSpec } from '../refs.ts';
-import { settleVolume, volumeOf } from './plans.ts';
+import { keyOf, settleVolume, volumeOf } from './plans.ts';
 import { byId, type VolumeRow } from './store.ts';
 
 const was = z.enum(['available', 'in-use', 'error', 'reserved']);
@@ -26,7 +27,7 @@ export const uploadImagePlan = plan('volume.upload_image', z.object({ volumeId: 
   }, { undo: async t => { await rm(scratchFile(t), { force: true }); } })
   .step('upload', async (t): Promise<StoredImage> => {
     const row = await volumeOf(t, t.input.volumeId);
-    if (t.input.format === 'raw') return t.deps.images.put(call(t), t.input.imageId, await driverOf(t, row.host).data.read(call(t), volumeRef(row)), { size: row.size * 2 ** 30 });
+    if (t.input.format === 'raw') return t.deps.images.put(call(t), t.input.imageId, await driverOf(t, row.host).data.read(call(t), volumeRef(row)), { size: bytesOfVolume(volumeRef(row)) });
     const { size } = await stat(scratchFile(t));
     return t.deps.images.put(call(t), t.input.imageId, createReadStream(scratchFile(t)), { size });
   }, { undo: async t => { await t.deps.images.discard(call(t), t.input.imageId); } })
@@ -37,7 +38,8 @@ export const uploadImagePlan = plan('volume.upload_image', z.object({ volumeId: 
     await settleVolume(trx, how, t, { id: t.input.volumeId, from: ['uploading'], done: t.input.was, failed: t.input.was, action: 'copyToImage', detail: 'failedUpload', set: { previous_status: null }, setFailed: { previous_status: null } });
   });
 
-const fresh = (t: { taskId: string }, row: VolumeRow) => ({ ...volumeSpec(row), name: `volume-${t.taskId}` });
+/** The image beside the volume, in clear: that is what it is in the image service too. */
+const fresh = (t: { taskId: string }, row: VolumeRow): VolumeSpec => { const { luks: _, ...spec } = volumeSpec(row); return { ...spec, name: `volume-${t.taskId}` }; };
 
 interface OverStep { readonly volumeId: string; readonly imageId: string }
 async function fetch(t: Run<OverStep, unknown, VolumeDeps>): Promise<Provided> {
@@ -52,7 +54,10 @@ async function unfetch(t: Run<OverStep, unknown, VolumeDeps>): Promise<void> {
 async function write(t: Run<OverStep, { fetch: Provided }, VolumeDeps>): Promise<void> {
   const row = await volumeOf(t, t.input.volumeId);
   const driver = driverOf(t, row.host);
-  await copyContent(call(t), { driver, ref: { ...fresh(t, row), ...t.out.fetch } }, { driver, volume: volumeRef(row) });
+  const from = { ...fresh(t, row), ...t.out.fetch };
+  if (row.encryption_key_id === null) return copyContent(call(t), { driver, ref: from }, { driver, volume: volumeRef(row) });
+  const key = await keyOf(t, row);
+  await copyContent(call(t), { driver: { data: { read: driver.data.read } }, ref: from }, { driver: { data: need(driver, 'encryption').data(key) }, volume: volumeRef(row) });
 }
 async function clean(t: Run<OverStep, { fetch: Provided }, VolumeDeps>): Promise<void> {
   const row = await volumeOf(t, t.input.volumeId);

@@ -1,12 +1,14 @@
 import { tryMove, type Trx } from '@cumulet/db';
 import { DriverError, need } from '@cumulet/drivers';
-import type { ImageFile, Provided } from '@cumulet/drivers/block';
+import type { ImageFile, LuksKey, Provided } from '@cumulet/drivers/block';
+import { images } from '@cumulet/image';
 import type { Outcome, TaskFacts } from '@cumulet/tasks';
 import { z } from 'zod';
 import { copied } from '../copying.ts';
 import { bench, call, driverOf, plan, servedHere, type VolumeDeps } from '../deps.ts';
 import { followMembers } from '../groups/following.ts';
-import { volumeOfImage } from '../image_files.ts';
+import { dropKey, luksKeyOf } from '../encryption/keys.ts';
+import { encryptedVolumeOfImage, volumeOfContainer, volumeOfImage } from '../image_files.ts';
 import { tell, type Action, type Detail } from '../messages/store.ts';
 import { provided, snapshotRef, volumeRef, volumeSpec } from '../refs.ts';
 import { elsewhere, near } from '../scheduler/elsewhere.ts';
@@ -48,10 +50,14 @@ type Made = { provided: Provided; bootable?: boolean; glance?: Record<string, st
 async function make(t: Step, row: VolumeRow, from: Source, copy: (imageId: string) => Promise<{ readonly path: string; readonly format: ImageFile['format'] }>): Promise<Made> {
   const driver = driverOf(t, row.host);
   switch (from.kind) {
-    case 'blank': return { provided: await driver.volumes.create(call(t), volumeSpec(row)) };
+    case 'blank': return { provided: row.encryption_key_id === null ? await driver.volumes.create(call(t), volumeSpec(row)) : await need(driver, 'encryption').create(call(t), volumeSpec(row), await keyOf(t, row)) };
     case 'image': {
       const cloned = await clonedImage(t, driver, row, from.imageId);
-      return { provided: cloned ?? await volumeOfImage(call(t), driver, volumeSpec(row), await copy(from.imageId), bench(t)), bootable: true };
+      const file = cloned === undefined ? await copy(from.imageId) : undefined;
+      if (!file) return { provided: cloned ?? {}, bootable: true };
+      if (row.encryption_key_id === null) return { provided: await volumeOfImage(call(t), driver, volumeSpec(row), file, bench(t)), bootable: true };
+      const encrypted = (await t.transaction(trx => images.facts(trx, from.imageId)))?.properties['cinder_encryption_key_id'] !== undefined;
+      return { provided: encrypted ? await volumeOfContainer(call(t), driver, volumeSpec(row), file) : await encryptedVolumeOfImage(call(t), driver, volumeSpec(row), await keyOf(t, row), file, bench(t)), bootable: true };
     }
     case 'snapshot': {
       const { snapshot, volume } = await snapshotWithVolume(t, from.snapshotId);
@@ -65,6 +71,8 @@ async function make(t: Step, row: VolumeRow, from: Source, copy: (imageId: strin
     }
   }
 }
+/** What opens a volume's container. */
+export const keyOf = (t: Pick<Step, 'deps' | 'transaction'>, row: VolumeRow): Promise<LuksKey> => t.transaction(trx => luksKeyOf(trx, t.deps.sealer, row));
 /** The limits of the volume's type that its backend is to keep, where it can. */
 export async function limited(t: Pick<Step, 'taskId' | 'signal' | 'log' | 'progress' | 'deps' | 'transaction'>, row: VolumeRow, typeId = row.type_id): Promise<void> {
   const specs = await t.transaction(trx => specsForBackend(trx, typeId));
@@ -109,9 +117,11 @@ const keep = (volume: VolumeRow) => (volume.image_metadata ? { glance: volume.im
 export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(), snapshotIds: z.array(z.string()).default([]), /** Whoever is connected to it still is let go first: the old copy of a migration. */ disconnect: z.boolean().default(false) })).uncancellable()
   .step('wait for copies', async t => {
     // A copy that is still being made reads from it: the copy is finished first.
-    const busy = await t.transaction(trx => trx('volumes').where({ source_volid: t.input.volumeId, status: 'creating' }).orWhere(q => q.whereIn('snapshot_id', t.input.snapshotIds).where({ status: 'creating' })).first('id'));
-    const backup = await t.transaction(trx => trx('volume_backups').where({ volume_id: t.input.volumeId, status: 'creating' }).orWhere({ restore_volume_id: t.input.volumeId, status: 'restoring' }).first('id'));
-    if (busy || backup) t.sleep(new Date(Date.now() + 1_000));
+    const copies = await t.transaction(async trx => [
+      ...await trx('volumes').where({ source_volid: t.input.volumeId, status: 'creating' }).orWhere(q => q.whereIn('snapshot_id', t.input.snapshotIds).where({ status: 'creating' })).select('task_id'),
+      ...await trx('volume_backups').where({ volume_id: t.input.volumeId, status: 'creating' }).orWhere({ restore_volume_id: t.input.volumeId, status: 'restoring' }).select('task_id'),
+    ] as { task_id: string }[]);
+    if (copies.length > 0) t.after(copies.map(c => c.task_id));
   })
   .step('remove', async t => {
     const row = await t.transaction(trx => byId(trx, t.input.volumeId));
@@ -126,8 +136,10 @@ export const deletePlan = plan('volume.delete', z.object({ volumeId: z.string(),
   })
   .settles(async (trx, how, t) => {
     if (how.state === 'done') {
+      const gone = await byId(trx, t.input.volumeId);
       await trx('volume_snapshots').where({ volume_id: t.input.volumeId, task_id: t.taskId }).delete();
       await remove(trx, t.input.volumeId);
+      await dropKey(trx, gone?.encryption_key_id);
       return;
     }
     await trx('volume_snapshots').where({ volume_id: t.input.volumeId, task_id: t.taskId }).update({ status: 'error_deleting', task_id: null, updated_at: trx.fn.now() });

@@ -2,8 +2,9 @@ import { checkName } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { scriptedFaults, type Faults } from '../../faults.ts';
 import type { Call } from '../../call.ts';
-import type { BlockDriver, DataRef, Pool, Provided, SnapshotRef, VolumeSpec } from '../contract.ts';
+import { bytesOfVolume, type BlockDriver, type DataRef, type Pool, type Provided, type SnapshotRef, type VolumeSpec } from '../contract.ts';
 import { fakeData } from './data.ts';
+import { fakeEncryption } from './encryption.ts';
 import { fakeManage, fakeManageSnapshots } from './manage.ts';
 import { directoryState, memoryState, type FakeObject } from './state.ts';
 
@@ -11,7 +12,7 @@ type Verb =
   | 'check' | 'pools' | 'volumes.create' | 'volumes.delete' | 'volumes.extend' | 'volumes.exists' | 'data.read' | 'data.write' | 'data.zero' | 'data.extents'
   | 'attach.connect' | 'attach.disconnect' | 'snapshots.create' | 'snapshots.delete' | 'snapshots.revert' | 'snapshots.exists'
   | 'clone.fromVolume' | 'clone.fromSnapshot' | 'manage.list' | 'manage.size' | 'manage.adopt' | 'manage.release'
-  | 'manageSnapshots.list' | 'manageSnapshots.size' | 'manageSnapshots.adopt' | 'manageSnapshots.release' | 'rename' | 'migrate' | 'groups.snapshot' | 'qos.apply';
+  | 'manageSnapshots.list' | 'manageSnapshots.size' | 'manageSnapshots.adopt' | 'manageSnapshots.release' | 'rename' | 'migrate' | 'groups.snapshot' | 'qos.apply' | 'encryption.create' | 'encryption.open';
 
 export interface FakePool {
   readonly name: string;
@@ -31,7 +32,7 @@ export interface FakeBlockOptions {
   /** Keep everything there, for several processes and restarts. Default: in memory. */
   readonly directory?: string;
   /** Capabilities that this one does not have. */
-  readonly without?: readonly ('snapshots' | 'clone' | 'manage' | 'manageSnapshots' | 'rename' | 'migrate' | 'groups' | 'qos')[];
+  readonly without?: readonly ('snapshots' | 'clone' | 'manage' | 'manageSnapshots' | 'rename' | 'migrate' | 'groups' | 'qos' | 'encryption')[];
 }
 
 export interface FakeBlockDriver extends BlockDriver {
@@ -81,9 +82,10 @@ export function fakeBlockDriver(options: FakeBlockOptions = {}): FakeBlockDriver
     snapshotsOf: (volume) => state.keys().filter((key) => key.startsWith(`${volume}~`)),
   };
 
-  function bytesOf(sizeGiB: number): number {
+  function bytesOf(volume: { readonly sizeGiB: number; readonly luks?: boolean | undefined }): number {
+    const { sizeGiB } = volume;
     if (!Number.isSafeInteger(sizeGiB) || sizeGiB <= 0 || sizeGiB > 2 ** 22) throw new DriverError('invalid', 'The size of a volume is a whole number of GiB.');
-    return sizeGiB * GiB;
+    return bytesOfVolume(volume);
   }
   function poolOf(wanted: string | undefined): FakePool {
     const pool = wanted === undefined ? pools[0] : pools.find((one) => one.name === wanted);
@@ -99,7 +101,7 @@ export function fakeBlockDriver(options: FakeBlockOptions = {}): FakeBlockDriver
   }
 
   function make(spec: VolumeSpec, source?: FakeObject): Provided {
-    const bytes = bytesOf(spec.sizeGiB);
+    const bytes = bytesOf(spec);
     const key = checkName(spec.name);
     const there = state.get(key);
     if (there && there.bytes !== bytes) throw new DriverError('invalid', 'A volume of that name and another size exists.');
@@ -135,7 +137,7 @@ export function fakeBlockDriver(options: FakeBlockOptions = {}): FakeBlockDriver
       return {
         name: pool.name, totalGiB, provisionedGiB, thin, freeGiB: thin ? totalGiB : Math.max(0, totalGiB - provisionedGiB),
         reservedPercentage: pool.reservedPercentage ?? 0, maxOverSubscriptionRatio: pool.maxOverSubscriptionRatio ?? 20,
-        capabilities: { vendor_name: 'Cumulet', driver_version: '1.0', storage_protocol: 'fake', thin_provisioning_support: thin, thick_provisioning_support: !thin, multiattach: true, QoS_support: true, ...pool.capabilities },
+        capabilities: { vendor_name: 'Cumulet', driver_version: '1.0', storage_protocol: 'fake', thin_provisioning_support: thin, thick_provisioning_support: !thin, multiattach: true, QoS_support: true, encryption_support: true, ...pool.capabilities },
       };
     })),
     volumes: {
@@ -146,7 +148,7 @@ export function fakeBlockDriver(options: FakeBlockOptions = {}): FakeBlockDriver
         state.delete(key);
       }),
       extend: (call, ref, sizeGiB) => context.through('volumes.extend', call, () => {
-        const bytes = bytesOf(sizeGiB);
+        const bytes = bytesOf({ sizeGiB, luks: ref.luks });
         const there = context.find(ref);
         if (bytes < there.bytes) throw new DriverError('invalid', 'A volume cannot become smaller.');
         room(poolOf(there.pool), bytes - there.bytes);
@@ -178,6 +180,7 @@ export function fakeBlockDriver(options: FakeBlockOptions = {}): FakeBlockDriver
       fromVolume: (call, source, spec) => context.through('clone.fromVolume', call, () => make(spec, context.find(source))),
       fromSnapshot: (call, source, spec) => context.through('clone.fromSnapshot', call, () => make(spec, context.find(source))),
     },
+    encryption: fakeEncryption(context, (spec) => make({ ...spec, luks: true })),
     manage: fakeManage(context),
     manageSnapshots: fakeManageSnapshots(context),
     rename: (call, ref, to) => context.through('rename', call, () => {

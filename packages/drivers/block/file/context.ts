@@ -3,7 +3,7 @@ import type { Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
 import { exists, publish, temporary } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
-import type { DataRef, Provided } from '../contract.ts';
+import { bytesOfVolume, type DataRef, type Provided } from '../contract.ts';
 import { attempt } from './failure.ts';
 import type { Disk } from './disk.ts';
 import { isSnapshot, sameFile, type Layout } from './layout.ts';
@@ -65,8 +65,9 @@ export function fileContext(runner: Runner, layout: Layout, disk: Disk): Context
   return context;
 }
 
-/** A whole number of GiB, in bytes. */
-export function bytesOf(sizeGiB: number): number {
+/** A whole number of GiB, in bytes, with the header of an encrypted volume. */
+export function bytesOf(volume: { readonly sizeGiB: number; readonly luks?: boolean | undefined }): number {
+  const { sizeGiB } = volume;
   if (!Number.isSafeInteger(sizeGiB) || sizeGiB <= 0 || sizeGiB > 2 ** 22) throw new DriverError('invalid', 'The size of a volume is a whole number of GiB.', { detail: String(sizeGiB) });
-  return sizeGiB * GiB;
+  return bytesOfVolume(volume);
 }

@@ -8,6 +8,7 @@ import { DriverError } from '../../errors.ts';
 import type { BlockDriver, ConnectionInfo, Pool } from '../contract.ts';
 import { fileContext, GiB } from './context.ts';
 import { fileData } from './data.ts';
+import { fileEncryption } from './encryption.ts';
 import { attempt } from './failure.ts';
 import { fileLayout } from './layout.ts';
 import { fileManage, fileManageSnapshots } from './manage.ts';
@@ -67,7 +68,7 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
       reservedPercentage: options.reservedPercentage ?? 0, maxOverSubscriptionRatio: options.maxOverSubscriptionRatio ?? 20,
       capabilities: {
         vendor_name: 'Cumulet', driver_version: '1.0', storage_protocol: nfs ? 'nfs' : 'file', thin_provisioning_support: true,
-        thick_provisioning_support: false, multiattach: format === 'raw', QoS_support: false, sparse_copy_volume: true,
+        thick_provisioning_support: false, multiattach: format === 'raw', QoS_support: false, sparse_copy_volume: true, encryption_support: format === 'raw',
       },
     };
   }
@@ -84,6 +85,8 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
     data: fileData(context),
     snapshots: fileSnapshots(context),
     rename: fileRename(context),
+    // qcow2 has an encryption of its own, for which there is no use here yet.
+    ...(format === 'raw' && { encryption: fileEncryption(context) }),
     clone: {
       fromVolume: (call, source, spec, { inUse = false } = {}) => makeVolume(context, call, spec, 'The volume cannot be copied', async (unfinished, bytes) => {
         const from = await context.find(source);

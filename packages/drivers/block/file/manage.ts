@@ -63,7 +63,7 @@ export function fileManage(context: Context, shares: readonly string[]): Manage 
     size: (call, reference) => attempt(WHAT, call.signal, async () => Math.max(1, Math.ceil(await inspect(pathOf(reference)) / GiB))),
     adopt: (call, spec, reference) => context.turn(call, spec.name, WHAT, async () => {
       const [from, to] = [pathOf(reference), layout.volume(spec.name)];
-      const wanted = bytesOf(spec.sizeGiB);
+      const wanted = bytesOf(spec);
       if (from === to || !await exists(to)) {
         const bytes = await inspect(from);
         if (from !== to && await hasSnapshots(context, basename(from))) throw new DriverError('busy', 'The volume has snapshots.');

@@ -10,7 +10,8 @@ import { sameFile } from './layout.ts';
 export function makeVolume(context: Context, call: Call, spec: VolumeSpec, what: string, build: (temporary: string, bytes: number) => Promise<void>): Promise<Provided> {
   const { layout, disk } = context;
   return context.turn(call, spec.name, what, async () => {
-    const bytes = bytesOf(spec.sizeGiB);
+    if (spec.luks === true && disk.format !== 'raw') throw new DriverError('unsupported', 'Volumes of this kind cannot be encrypted.');
+    const bytes = bytesOf(spec);
     const path = layout.volume(spec.name);
     // Whoever was cut short while making it before us is presumed dead: its file goes, and with it its chance to publish.
     await removeTemporaries(layout.root, spec.name);
@@ -35,7 +36,7 @@ export function fileVolumes(context: Context): BlockDriver['volumes'] {
       await removeTemporaries(layout.root, name);
     }),
     extend: (call, volume, sizeGiB) => context.turn(call, volume.name, 'The volume cannot be extended', async () => {
-      const wanted = bytesOf(sizeGiB);
+      const wanted = bytesOf({ sizeGiB, luks: volume.luks });
       const { path, bytes } = await context.find(volume);
       if (wanted < bytes) throw new DriverError('invalid', 'A volume cannot become smaller.');
       if (wanted > bytes) await disk.grow(call, path, wanted);
