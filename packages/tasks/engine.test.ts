@@ -274,6 +274,23 @@ test('a failed task is started again by its owner', async () => {
   expect(await box(id)).toMatchObject({ status: 'available' });
   await expect(transaction(db, trx => tasks.resume(trx, task))).rejects.toThrow(/only a failed one/);
 });
+test('a task that waits for others is parked until one of them has ended, and holds no worker', async () => {
+  const holder = planFor<typeof deps>()('boxes.waits', z.object({ ids: z.array(z.string()) })).step('wait', async t => {
+    const busy = await t.transaction(trx => trx('tasks').whereIn('id', t.input.ids).where({ live: true }).select('id')) as { id: string }[];
+    if (busy.length > 0) t.after(busy.map(b => b.id));
+    return 'gone on';
+  });
+  const others = [(await start()).task, (await start()).task];
+  const id = await transaction(db, trx => tasks.enqueue(trx, holder, { ids: others }, { resource: { type: 'x', id: 'waiting' } }));
+  const a = worker('a');
+  a.register([holder as never], deps);
+  await a.run(id);
+  const state = async () => db('tasks').where({ id }).first('state', 'owner', 'waits_for');
+  expect(await state()).toMatchObject({ state: 'parked', owner: null });
+  for (const other of others) { expect(await state()).not.toMatchObject({ state: 'done' }); await a.run(other); await a.run(id); }
+  expect(await state()).toMatchObject({ state: 'done', waits_for: null });
+  expect((await db('tasks').where({ id }).first('out')).out).toEqual({ wait: 'gone on' });
+});
 test('the same dedupe key is the same task while it lives', async () => {
   const make = () => transaction(db, trx => tasks.enqueue(trx, remove, { id: newId() }, { resource: { type: 'x', id: 'x' }, dedupe: 'one' }));
   const [a, b] = [await make(), await make()];

@@ -1,4 +1,3 @@
-import type { Sealer } from '@cumulet/auth';
 import type { Settings } from '@cumulet/config';
 import type { Db } from '@cumulet/db';
 import { DriverError, type Call } from '@cumulet/drivers';
@@ -6,6 +5,7 @@ import type { BackupDriver } from '@cumulet/drivers/backup';
 import type { BlockDriver } from '@cumulet/drivers/block';
 import type { Runner } from '@cumulet/exec';
 import type { ImageAccess } from '@cumulet/image';
+import type { Runtime } from '@cumulet/service';
 import { planFor, type Run, type Tasks } from '@cumulet/tasks';
 import type { Signer } from './backups/signer.ts';
 import type { Workbench } from './image_files.ts';
@@ -21,7 +21,7 @@ export interface VolumeDeps {
   /** This host's backup targets by name. */
   readonly targets: ReadonlyMap<string, BackupDriver>;
   /** Opens the keys of encrypted volumes. */
-  readonly sealer: Pick<Sealer, 'seal' | 'open'>;
+  readonly sealer: Pick<Runtime['sealer'], 'seal' | 'open'>;
   /** For exported records. */
   readonly signer: Signer;
   readonly images: Pick<ImageAccess, 'localCopy' | 'put' | 'discard'>;

@@ -45,7 +45,6 @@ async function serve(runner: Runner, image: ImageAt, options: AccessOptions): Pr
   const format = image.format === 'iso' ? 'raw' : image.format === 'vhd' ? 'vpc' : image.format;
   const flags = options.readOnly ? ['-r'] : ['--discard=unmap', '--detect-zeroes=unmap'];
   const { passphrase } = options;
-  // Zeros and holes of the content are neither in what is encrypted: those flags have no meaning there.
   let child: Child | undefined;
   let closed: Promise<void> | undefined;
   let client: NbdClient | undefined;
@@ -67,6 +66,7 @@ async function serve(runner: Runner, image: ImageAt, options: AccessOptions): Pr
     return connectWhenUp(child, socket);
   };
   try {
+    // Zeros and holes of the content are neither in what is encrypted: the flags for them have no meaning there.
     client = passphrase === undefined ? await start(['-f', format, ...flags, image.path]) : await withSecret(passphrase, (secret) => start([...secret, '--image-opts', ...(options.readOnly ? ['-r'] : []), luksImage(image.path)]));
   } catch (error) {
     await close();

@@ -1,7 +1,7 @@
-import type { Sealer } from '@cumulet/auth';
 import type { Db, Trx } from '@cumulet/db';
 import { DriverError } from '@cumulet/drivers';
 import type { LuksKey } from '@cumulet/drivers/block';
+import type { Runtime } from '@cumulet/service';
 import { newId } from '@cumulet/wire';
 import { randomBytes } from 'node:crypto';
 import { invalidInput } from '../faults.ts';
@@ -9,8 +9,8 @@ import { typeById } from '../types/store.ts';
 import type { VolumeRow } from '../volumes/store.ts';
 import { cipherOf } from './rules.ts';
 
-export type Seal = Pick<Sealer, 'seal'>;
-export type Open = Pick<Sealer, 'open'>;
+type Seal = Pick<Runtime['sealer'], 'seal'>;
+type Open = Pick<Runtime['sealer'], 'open'>;
 const context = (id: string) => `volume_keys/${id}`;
 const keep = async (trx: Trx, sealer: Seal, projectId: string, key: Uint8Array): Promise<string> => {
   const id = newId();

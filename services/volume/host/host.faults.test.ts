@@ -35,11 +35,11 @@ async function attached(body: object = {}) {
 }
 const rows = () => p.cloud.t.rt.db('volumes').count('* as n').first();
 /** The guest writes where the row says that the volume is, and there only. */
-async function together(a: Awaited<ReturnType<typeof attached>>): Promise<void> {
+async function together(a: Awaited<ReturnType<typeof attached>>, volumes = 1): Promise<void> {
   expect(a.guestHas()).toEqual(await a.connection());
-  expect(p.held()).toHaveLength(1);
-  expect(p.connections()).toEqual([`${p.held()[0]} testhost`]);
-  expect(await rows()).toEqual({ n: 1 });
+  expect(p.held()).toHaveLength(volumes);
+  expect(p.connections()).toEqual([`${String((a.guestHas()?.data as { name?: string } | undefined)?.name)} testhost`]);
+  expect(await rows()).toEqual({ n: volumes });
 }
 
 describe('a volume that a server has', () => {
@@ -124,6 +124,52 @@ test('a hypervisor that cannot swap leaves the volume where it is', async () => 
   await p.cloud.t.drain();
   expect(await p.cloud.show(a.id)).toMatchObject({ status: 'in-use', 'os-vol-host-attr:host': a.from, migration_status: 'error' });
   await together(a);
+});
+test('what compute says of ends that are not its own here: a migration or growth can be given up, and is never ended too early', async () => {
+  const a = await attached();
+  const target = newId();
+  const complete = (id: string, o: object) => p.act(id, { 'os-migrate_volume_completion': o });
+  expect((await complete(a.id, { new_volume: target })).status).toBe(404);
+  const other = await p.cloud.volume();
+  expect((await complete(a.id, { new_volume: other })).body).toEqual({ save_volume_id: other });
+  await p.act(a.id, { 'os-migrate_volume': { host: a.to } });
+  expect(sentence(await complete(a.id, { new_volume: other }))).toContain('Destination volume not mid-migration.');
+  expect(sentence(await complete(other, { new_volume: a.id }))).toContain('Source volume not mid-migration.');
+  const { id: hidden } = await p.cloud.t.rt.db('volumes').where({ hidden: true }).first('id') as { id: string };
+  expect((await complete(a.id, { new_volume: hidden })).body).toEqual({ save_volume_id: a.id });
+  expect((await complete(a.id, { new_volume: hidden, error: true })).body).toEqual({ save_volume_id: a.id });
+  await p.cloud.t.drain();
+  expect(await p.cloud.show(a.id)).toMatchObject({ status: 'in-use', 'os-vol-host-attr:host': a.from, migration_status: 'error' });
+  await together(a, 2);
+
+  expect(sentence(await p.act(a.id, { 'os-extend_volume_completion': {} }, '3.71'))).toContain('Volume is not being extended.');
+  await p.act(a.id, { 'os-extend': { new_size: 2 } }, '3.42');
+  expect((await p.act(a.id, { 'os-extend_volume_completion': { error: false } }, '3.71')).status).toBe(202);
+  await p.cloud.t.drain();
+  expect(await p.cloud.show(a.id)).toMatchObject({ status: 'in-use', size: 2 });
+  await p.act(a.id, { 'os-extend': { new_size: 3 } }, '3.42');
+  await p.act(a.id, { 'os-extend_volume_completion': { error: true } }, '3.71');
+  await p.cloud.t.drain();
+  expect(await p.cloud.show(a.id)).toMatchObject({ status: 'error_extending', size: 2 });
+});
+test('storage that the server\'s host does not reach is refused beforehand, and is no place for a retype', async () => {
+  const a = await attached();
+  const { db } = p.cloud.t.rt;
+  await p.cloud.report();
+  const free = await p.cloud.volume();
+  const there = a.to.replace('testhost', 'farhost');
+  await db.raw(`insert into volume_services (binary_name, host) select binary_name, replace(host, 'testhost', 'farhost') from volume_services where binary_name = 'cinder-volume' on conflict do nothing`);
+  await db.raw(`insert into volume_pools (id, service_host, backend, pool, total_gb, free_gb, provisioned_gb, thin, reserved_percentage, max_over_subscription_ratio, capabilities)
+    select ?, ?, backend, pool, total_gb, free_gb, provisioned_gb, thin, reserved_percentage, max_over_subscription_ratio, capabilities || '{"storage_protocol": "file", "volume_backend_name": "far"}' from volume_pools where id = ?`, [there, there.split('#')[0], a.to]);
+  const asked = await p.act(a.id, { 'os-migrate_volume': { host: there } });
+  expect([asked.status, sentence(asked)]).toEqual([400, expect.stringContaining('local storage of its host')]);
+  expect(sentence(await p.act(free, { 'os-migrate_volume': { host: there } }))).toContain('no host reaches both backends');
+  await p.cloud.admin('POST', '/v3/types', { volume_type: { name: 'far', extra_specs: { volume_backend_name: 'far' } } });
+  for (const id of [a.id, free]) expect((await p.act(id, { 'os-retype': { new_type: 'far', migration_policy: 'on-demand' } })).status).toBe(202);
+  await p.cloud.t.drain();
+  for (const id of [a.id, free]) expect(await p.cloud.show(id)).toMatchObject({ volume_type: '__DEFAULT__', migration_status: null });
+  await db('volume_pools').where({ id: there }).delete();
+  await db('volume_services').where('host', 'like', 'farhost%').delete();
 });
 test('what is attached by somebody else than compute does not move', async () => {
   const id = await p.cloud.volume();

@@ -93,5 +93,6 @@ async function settle(trx: Knex.Transaction, how: Outcome, t: TaskFacts & { read
   await dropTarget(trx, t.deps.tasks, { targetId: t.input.targetId, taskId: t.taskId, oldCopy: o.oldCopy && moved, attached: o.attached });
   if (!row || row.migration_task_id !== t.taskId) return;
   await trx('volumes').where({ id: row.id }).update({ migration_status: moved ? 'success' : 'error', migration_task_id: null, ...(row.task_id === t.taskId || row.status === 'maintenance' ? { status: t.input.was, task_id: null, previous_status: null } : {}), updated_at: trx.fn.now() });
+  await followAttachments(trx, row.id);
   if (how.state === 'failed' && !moved) await tell(trx, { projectId: row.project_id, requestId: t.requestId, resource: { type: 'VOLUME', id: row.id }, action: t.input.newTypeId === null ? 'migrate' : 'retype', detail: 'unknown', why: how.error?.message });
 }

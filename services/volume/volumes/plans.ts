@@ -4,6 +4,7 @@ import type { ImageFile, LuksKey, Provided } from '@cumulet/drivers/block';
 import { images } from '@cumulet/image';
 import type { Outcome, TaskFacts } from '@cumulet/tasks';
 import { z } from 'zod';
+import { followAttachments } from '../attachments/store.ts';
 import { copied } from '../copying.ts';
 import { bench, call, driverOf, plan, servedHere, type VolumeDeps } from '../deps.ts';
 import { followMembers } from '../groups/following.ts';
@@ -42,7 +43,8 @@ export async function settleVolume(trx: Trx, how: Outcome, t: TaskFacts, o: { id
   const set = how.state === 'done' ? o.set : o.setFailed;
   const row = await tryMove<VolumeStatus, VolumeRow>(trx, Volume, o.id, { from: o.from, to, heldBy: t.taskId, ...(set ? { set: encode(set) } : {}) });
   if (row && how.state === 'failed') await tell(trx, { projectId: row.project_id, requestId: t.requestId, resource: { type: 'VOLUME', id: o.id }, action: o.action, detail: o.detail ?? 'unknown', why: how.error?.message });
-  return row;
+  // Who was attached when the task began may have left meanwhile, and others come.
+  return row && followAttachments(trx, row.id);
 }
 
 type Made = { provided: Provided; bootable?: boolean; glance?: Record<string, string> };
