@@ -17,7 +17,13 @@ import { tagRoutes } from './tags/routes.ts';
 import { topologyRoutes } from './topology/routes.ts';
 import { versionRoutes } from './versions/routes.ts';
 
-export const makeApp = async (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
+export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
+  const app = await makeTyped(rt);
+  // Neutron reads every body as JSON, also one that no media type was named for (its own test plugin names none).
+  app.addHook('onRequest', async request => { request.raw.headers['content-type'] ??= 'application/json'; });
+  return app;
+}
+const makeTyped = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
   name: 'network', title: 'Cumulet network (Neutron v2)', prefixes: ['/v2.0'], dress: neutronDress,
   operations: [
     ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...subnetPoolRoutes(rt), ...addressScopeRoutes(rt), ...rbacRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...quotaRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),

@@ -4,6 +4,7 @@ import { plainCall } from '../call.ts';
 import type { DriverErrorKind } from '../errors.ts';
 import type { NetworkDriver, NetworkSpec, PortPlace, PortSecurity, RouterSpec, SecurityRule } from './contract.ts';
 import { anyIPv4, trafficConformance } from './traffic.ts';
+import { ipv6Conformance } from './traffic6.ts';
 
 /** What a test may do on the host beside the driver. */
 export interface NetworkLab {
@@ -32,6 +33,12 @@ export interface Guest extends Station {
   dhcp(): Promise<Record<string, string> | undefined>;
   /** Take an address without asking. */
   take(ip: string, gateway?: string): Promise<void>;
+  /** Wait for an IPv6 address that routers let it make itself; which one, or undefined when none has come in time. */
+  autoconfigured(): Promise<string | undefined>;
+  /** Ask DHCPv6 for an address, or (`stateless`) for everything but one; what it was told, or undefined. */
+  dhcp6(stateless?: boolean): Promise<{ address?: string; dns?: string } | undefined>;
+  /** Take an IPv6 address of a /64 without asking. */
+  take6(ip: string, gateway?: string): Promise<void>;
   setMac(mac: string): Promise<void>;
   /** Answer HTTP on this port. */
   serve(port: number): Promise<void>;
@@ -118,6 +125,9 @@ export function networkConformance(open: () => Promise<NetworkLab>, options: { r
       ['an octal address', { ports: [{ ...network0(), fixedIps: [{ subnetId: 'aa', ip: '010.0.0.1' }] }] }],
       ['a CIDR without a length', { subnets: [{ id: 'aa', cidr: '10.0.0.0', gatewayIp: null, dhcpIp: null, dnsNameservers: [], hostRoutes: [] }] }],
       ['an MTU of zero', { mtu: 0 }],
+      ['a gateway of the other family', { subnets: [{ id: 'aa', cidr: '2001:db8::/64', gatewayIp: '10.0.0.1', dhcpIp: null, dnsNameservers: [], hostRoutes: [] }] }],
+      ['IPv6 modes of an IPv4 subnet', { subnets: [{ id: 'aa', cidr: '10.0.0.0/24', gatewayIp: null, dhcpIp: null, dnsNameservers: [], hostRoutes: [], ipv6: { raMode: 'slaac', addressMode: 'slaac' } }] }],
+      ['a zone in an address', { subnets: [{ id: 'aa', cidr: 'fe80::%eth0/64', gatewayIp: null, dhcpIp: null, dnsNameservers: [], hostRoutes: [] }] }],
       ['an id that is a path', { id: '../../etc' }],
       ['a metadata URL with a path', { metadata: { url: 'http://127.0.0.1:8775/x' } }],
     ])('refuses %s', async (_what, more) => {
@@ -134,8 +144,7 @@ export function networkConformance(open: () => Promise<NetworkLab>, options: { r
       await expect(driver.applySecurity(call, [port(11, [anyIPv4('ingress', more)])], [])).rejects.toEqual(kind('invalid'));
     });
 
-    test('IPv6 subnets are unsupported, IPv6 rules are not', async () => {
-      await expect(driver.applyNetwork(call, network({ subnets: [{ id: id.subnet, cidr: '2001:db8::/64', gatewayIp: null, dhcpIp: null, dnsNameservers: [], hostRoutes: [] }] }))).rejects.toEqual(kind('unsupported'));
+    test('IPv6 rules', async () => {
       await driver.plugPort(call, port(19, [anyIPv4('egress', { ethertype: 'IPv6' }), anyIPv4('ingress', { ethertype: 'IPv6', protocol: 58, portMin: 128, remote: { cidr: '2001:db8::/32' } })]), []);
       await driver.unplugPort(call, port(19, []).portId);
     });
@@ -205,6 +214,7 @@ export function networkConformance(open: () => Promise<NetworkLab>, options: { r
     });
 
     if (!options.without) trafficConformance(() => ({ lab, id, port, network, external, router }));
+    ipv6Conformance(() => lab, options);
   });
 }
 

@@ -9,7 +9,10 @@ import type { Call } from '../call.ts';
  *
  * Ids are OpenStack ids (UUID with or without hyphens). Addresses are text as Neutron writes them. A spec that is not well
  * formed is refused with `DriverError('invalid')` before anything is touched, for its parts end up in rule
- * sets and configuration files. IPv6 subnets and addresses are `unsupported`; IPv6 security rules are accepted and enforced.
+ * sets and configuration files.
+ *
+ * Addresses of both families are carried: DHCPv6 and router advertisements as a subnet's modes say, forwarding without translation, filters.
+ * IPv6 ends at the host: floating IPs, SNAT and what the host forwards to the world are IPv4 only, and so is metadata (169.254.169.254).
  */
 export interface NetworkDriver {
   readonly name: string;
@@ -74,6 +77,15 @@ export interface SubnetSpec {
   readonly dhcpIp: string | null;
   readonly dnsNameservers: readonly string[];
   readonly hostRoutes: readonly Route[];
+  /** Of an IPv6 subnet; absent: neither advertisements, nor addresses that guests make themselves. */
+  readonly ipv6?: Ipv6Modes;
+}
+
+/** Neutron's ipv6_ra_mode (routers announce the subnet so) and ipv6_address_mode (the subnet's DHCP server acts so). */
+export type Ipv6Mode = 'slaac' | 'dhcpv6-stateful' | 'dhcpv6-stateless';
+export interface Ipv6Modes {
+  readonly raMode: Ipv6Mode | null;
+  readonly addressMode: Ipv6Mode | null;
 }
 
 export interface Route {
@@ -91,8 +103,8 @@ export interface DhcpPort {
   readonly mac: string;
   readonly fixedIps: readonly FixedIp[];
   readonly hostname: string | null;
-  /** Neutron's extra_dhcp_opts for IPv4: option name or number, and value. */
-  readonly dhcpOptions: readonly { readonly name: string; readonly value: string }[];
+  /** Neutron's extra_dhcp_opts: option name or number, value, and of which DHCP (4 when absent). */
+  readonly dhcpOptions: readonly { readonly name: string; readonly value: string; readonly version?: 4 | 6 }[];
 }
 
 /**
@@ -121,7 +133,8 @@ export interface RouterGateway {
   readonly mac: string;
   readonly networkId: string;
   /** The router's own addresses on the external network, the first one being the source of SNAT. */
-  readonly fixedIps: readonly { readonly ip: string; readonly cidr: string; readonly gatewayIp: string | null }[];
+  readonly fixedIps: readonly { readonly ip: string; readonly cidr: string; readonly gatewayIp: string | null; readonly addressScope?: string | null }[];
+  /** IPv4 only; where address scopes differ. */
   readonly enableSnat: boolean;
 }
 
@@ -134,9 +147,22 @@ export interface RouterInterface {
   /**
    * Lets the host reach the fixed addresses of this subnet through the router (a route on the host). Ignored, with a log
    * line, where the router has no gateway, or where the subnet overlaps a network that the host already has a route
-   * to, or is not a private range: a project's choice of addresses must never redirect the host's own traffic.
+   * to, or is not a private range: a project's choice of addresses must never redirect the host's own traffic. IPv4 only.
    */
   readonly hostAccess: boolean;
+  /** What the router announces to the guests of an IPv6 subnet; absent: nothing. */
+  readonly advertise?: RouterAdvertisement;
+  /**
+   * Neutron's address scope of the subnet, null or absent: of none. Subnets of different scopes do not reach each other; subnets of the
+   * external network's scope are reached from there without translation, and need none on the way out.
+   */
+  readonly addressScope?: string | null;
+}
+
+export interface RouterAdvertisement {
+  readonly mode: Ipv6Mode;
+  readonly mtu: number;
+  readonly dnsNameservers: readonly string[];
 }
 
 export interface PortSecurity {
@@ -180,7 +206,8 @@ export interface PortPlace {
 
 export interface HostNetworking {
   readonly networks: readonly { readonly id: string; readonly bridge: string; readonly dhcp: boolean; readonly metadata: boolean }[];
-  readonly routers: readonly { readonly id: string }[];
+  /** `silent`: it ought to announce its networks to guests (IPv6), and does not. */
+  readonly routers: readonly { readonly id: string; readonly silent?: boolean }[];
   /** Ports with a filter. `plugged`: the tap exists and is on its bridge. */
   readonly ports: readonly { readonly id: string; readonly tapName: string; readonly plugged: boolean }[];
   readonly groups: readonly string[];

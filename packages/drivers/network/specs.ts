@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
-import { DriverError, Unsupported } from '../errors.ts';
-import type { GroupMembers, MetadataTarget, NetworkSpec, PortSecurity, Route, RouterSpec, SecurityRule } from './contract.ts';
+import { DriverError } from '../errors.ts';
+import type { GroupMembers, Ipv6Mode, MetadataTarget, NetworkSpec, PortSecurity, Route, RouterSpec, SecurityRule, SubnetSpec } from './contract.ts';
 
 /*
  * What a spec may hold. Drivers write these values into rule sets, configuration files and command lines, and some of
@@ -37,17 +37,17 @@ export function checkId(value: string, what = 'An id'): string {
   return ID.test(value) ? value : refuse(what, value);
 }
 
-/** An IPv4 address. An IPv6 one is `unsupported`: guests have no IPv6 addresses here yet. */
-export function checkIp(value: string, what: string): string {
-  if (ipaddr.IPv6.isValid(value)) throw new Unsupported('network', `IPv6 addresses (${what})`);
-  return ipaddr.IPv4.isValidFourPartDecimal(value) ? value : refuse(what, value);
+/** An address of either family, or of one. */
+export function checkIp(value: string, what: string, version?: 4 | 6): string {
+  const is = ipaddr.IPv4.isValidFourPartDecimal(value) ? 4 : /^[0-9a-f:.]+$/i.test(value) && ipaddr.IPv6.isValid(value) ? 6 : undefined;
+  return is !== undefined && (version === undefined || version === is) ? value : refuse(what, value);
 }
 
 export function checkCidr(value: string, what: string): string {
   const [ip = '', length = '', ...rest] = value.split('/');
   if (rest.length > 0 || !/^\d{1,3}$/.test(length)) refuse(what, value);
   checkIp(ip, what);
-  return Number(length) <= 32 ? value : refuse(what, value);
+  return Number(length) <= (ip.includes(':') ? 128 : 32) ? value : refuse(what, value);
 }
 
 /** An address or CIDR of either family, for rules. */
@@ -61,6 +61,14 @@ function isNet(value: string): boolean {
   return /^[0-9a-fA-F:./]+$/.test(value) && (six ? ipaddr.IPv6.isValidCIDR(cidr) : ipaddr.IPv4.isValidCIDR(cidr) && ipaddr.IPv4.isValidFourPartDecimal(cidr.slice(0, cidr.indexOf('/'))));
 }
 
+/** Whether a subnet has a DHCP server: in IPv6 not where guests make their own addresses and are told nothing, or where somebody else tells them. */
+export function hasDhcp(s: SubnetSpec): boolean {
+  if (s.dhcpIp === null || familyOf(s.cidr) === 4) return s.dhcpIp !== null;
+  return s.ipv6?.addressMode ? s.ipv6.addressMode !== 'slaac' : !s.ipv6?.raMode;
+}
+/** Whether that server gives out addresses. */
+export const givesAddresses = (s: SubnetSpec): boolean => hasDhcp(s) && s.ipv6?.addressMode !== 'dhcpv6-stateless';
+
 function checkMac(value: string, what: string): void {
   if (!spellable.mac(value)) refuse(what, value);
 }
@@ -68,7 +76,7 @@ function checkMac(value: string, what: string): void {
 function checkRoutes(routes: readonly Route[]): void {
   for (const r of routes) {
     checkCidr(r.destination, "A route's destination");
-    checkIp(r.nexthop, "A route's next hop");
+    checkIp(r.nexthop, "A route's next hop", familyOf(r.destination));
   }
 }
 
@@ -79,10 +87,13 @@ export function checkNetwork(spec: NetworkSpec): void {
   for (const s of spec.subnets) {
     checkId(s.id, 'A subnet id');
     checkCidr(s.cidr, "A subnet's CIDR");
-    if (s.gatewayIp !== null) checkIp(s.gatewayIp, "A subnet's gateway");
-    if (s.dhcpIp !== null) checkIp(s.dhcpIp, "A DHCP server's address");
-    for (const ns of s.dnsNameservers) checkIp(ns, 'A DNS server');
+    const version = familyOf(s.cidr);
+    if (s.gatewayIp !== null) checkIp(s.gatewayIp, "A subnet's gateway", version);
+    if (s.dhcpIp !== null) checkIp(s.dhcpIp, "A DHCP server's address", version);
+    for (const ns of s.dnsNameservers) checkIp(ns, 'A DNS server', version);
     checkRoutes(s.hostRoutes);
+    if (s.ipv6 && version === 4) refuse("A subnet's IPv6 modes", s.cidr);
+    for (const mode of s.ipv6 ? [s.ipv6.raMode, s.ipv6.addressMode] : []) if (mode !== null) checkMode(mode);
   }
   for (const p of spec.ports) {
     checkId(p.id, 'A port id');
@@ -93,11 +104,17 @@ export function checkNetwork(spec: NetworkSpec): void {
     }
     if (p.hostname !== null && !HOSTNAME.test(p.hostname)) refuse('A host name', p.hostname);
     for (const o of p.dhcpOptions) {
-      if (!spellable.dhcpOption(o.name, o.value)) refuse('A DHCP option', `${o.name}=${o.value}`);
+      if (!spellable.dhcpOption(o.name, o.value) || (o.version ?? 4) !== (o.version === 6 ? 6 : 4)) refuse('A DHCP option', `${o.name}=${o.value}`);
     }
   }
   if (spec.metadata) checkMetadata(spec.metadata);
 }
+
+const MODES: readonly Ipv6Mode[] = ['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'];
+function checkMode(mode: Ipv6Mode): void {
+  if (!MODES.includes(mode)) refuse('An IPv6 mode', mode);
+}
+export const familyOf = (address: string): 4 | 6 => address.includes(':') ? 6 : 4;
 
 function checkMetadata(target: MetadataTarget): void {
   if ('socketPath' in target) {
@@ -120,7 +137,8 @@ export function checkRouter(spec: RouterSpec): void {
     for (const f of spec.gateway.fixedIps) {
       checkIp(f.ip, "The router's external address");
       checkCidr(f.cidr, 'An external CIDR');
-      if (f.gatewayIp !== null) checkIp(f.gatewayIp, 'An external gateway');
+      if (f.gatewayIp !== null) checkIp(f.gatewayIp, 'An external gateway', familyOf(f.cidr));
+      if (f.addressScope) checkId(f.addressScope, 'An address scope');
     }
   }
   for (const i of spec.interfaces) {
@@ -129,11 +147,18 @@ export function checkRouter(spec: RouterSpec): void {
     checkMac(i.mac, 'A MAC address');
     checkIp(i.ip, "A router interface's address");
     checkCidr(i.cidr, "A router interface's CIDR");
+    if (familyOf(i.ip) !== familyOf(i.cidr)) refuse("A router interface's address", i.ip);
+    if (i.addressScope) checkId(i.addressScope, 'An address scope');
+    if (i.advertise) {
+      if (familyOf(i.cidr) === 4 || !Number.isInteger(i.advertise.mtu)) refuse('A router advertisement', i.cidr);
+      checkMode(i.advertise.mode);
+      for (const ns of i.advertise.dnsNameservers) checkIp(ns, 'A DNS server', 6);
+    }
   }
   checkRoutes(spec.routes);
   for (const f of spec.floatingIps) {
-    checkIp(f.floatingIp, 'A floating address');
-    checkIp(f.fixedIp, 'A fixed address');
+    checkIp(f.floatingIp, 'A floating address', 4);
+    checkIp(f.fixedIp, 'A fixed address', 4);
   }
 }
 

@@ -1,7 +1,7 @@
 import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { address, commonColumns, id, text, type Collection } from '../rest/collection.ts';
-import { ipv4, name, owned, tag, uuid } from '../rest/shapes.ts';
+import { ip, ipv4, name, owned, tag, uuid } from '../rest/shapes.ts';
 
 export interface FloatingIpRow {
   id: string; project_id: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; floating_network_id: string; floating_port_id: string; address: string; port_id: string | null; fixed: string | null; router_id: string | null; status: string; dns_name: string; dns_domain: string;
@@ -19,6 +19,6 @@ export const FloatingIps: Collection<FloatingIpRow> = {
     port_details: row.port_details, dns_name: row.dns_name, dns_domain: row.dns_domain, tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number,
   }),
 };
-const association = { port_id: uuid.nullable().optional(), fixed_ip_address: ipv4.nullable().optional(), description: name.optional() };
+const association = { port_id: uuid.nullable().optional(), fixed_ip_address: ip.nullable().optional(), description: name.optional() };
 export const CreateFloatingIp = shape('FloatingIpCreate', z.strictObject({ floatingip: z.strictObject({ ...association, ...owned, floating_network_id: uuid, floating_ip_address: ipv4.optional(), subnet_id: uuid.optional(), tags: z.array(tag).optional(), qos_policy_id: z.null().optional(), dns_name: z.string().max(63).optional(), dns_domain: z.string().max(255).optional() }) }));
 export const UpdateFloatingIp = shape('FloatingIpUpdate', z.strictObject({ floatingip: z.strictObject({ ...association, qos_policy_id: z.null().optional() }) }));

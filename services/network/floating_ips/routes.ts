@@ -1,7 +1,8 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { Networks } from '../networks/networks.ts';
+import { BadRequest } from '@cumulet/wire';
+import { Networks, touched } from '../networks/networks.ts';
 import { Ports } from '../ports/ports.ts';
 import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
@@ -13,7 +14,8 @@ export function floatingIpRoutes(rt: Runtime): Operation[] {
   type T = Parameters<Parameters<typeof transaction>[1]>[0];
   const row = async (trx: T, id: string) => await FloatingIps.select(trx).whereRaw('t.id = ?', [id]).first() as unknown as FloatingIpRow;
   const point = async (trx: T, ctx: Context, fip: FloatingIpRow, b: { port_id?: string | null | undefined; fixed_ip_address?: string | null | undefined }) => {
-    if (b.port_id) await find(trx, ctx, Ports, b.port_id);
+    const port = b.port_id ? await find(trx, ctx, Ports, b.port_id) : undefined;
+    if (port && port.project_id !== fip.project_id && !ctx.allows('context_is_admin')) throw new BadRequest(`Bad floatingip request: Port ${port.id} is associated with a different project than Floating IP ${fip.id} and therefore cannot be bound.`, { kind: 'BadRequest' });
     for (const router of await associate(trx, fip, b.port_id ? { portId: b.port_id, fixedIp: b.fixed_ip_address ?? undefined } : null)) await applyRouter(rt.tasks, trx, router.id, router.host);
   };
   return [
@@ -44,7 +46,7 @@ export function floatingIpRoutes(rt: Runtime): Operation[] {
         ctx.permit(FloatingIps.target(fip));
         const b = ctx.body.floatingip;
         return transaction(rt.db, async trx => {
-          if (b.description !== undefined) await trx('floating_ips').where({ id: fip.id }).update({ description: b.description });
+          if (b.description !== undefined) await trx('floating_ips').where({ id: fip.id }).update({ description: b.description, ...touched(trx) });
           // As upstream: an update that does not speak of the port leaves it, an empty one takes it away.
           if (b.port_id !== undefined || Object.keys(b).length === 0) await point(trx, ctx as Context, fip, b);
           else if (b.fixed_ip_address && fip.port_id) await point(trx, ctx as Context, fip, { port_id: fip.port_id, fixed_ip_address: b.fixed_ip_address });

@@ -11,7 +11,7 @@ export async function insertFloatingIp(trx: Trx, project: string, b: { floating_
   const id = newId();
   const wanted = b.floating_ip_address !== undefined || b.subnet_id !== undefined ? [{ ip_address: b.floating_ip_address, subnet_id: b.subnet_id }] : undefined;
   const portId = await insertPort(trx, '', network, { network_id: network.id, device_id: id, device_owner: 'network:floatingip', fixed_ips: wanted, port_security_enabled: false });
-  const ip: { ip: string } | undefined = await trx('ip_allocations').where({ port_id: portId }).first(trx.raw('host(ip) as ip'));
+  const ip: { ip: string } | undefined = await trx('ip_allocations').where({ port_id: portId }).whereRaw('family(ip) = 4').first(trx.raw('host(ip) as ip'));
   if (!ip) throw new Conflict(`No more IP addresses available on network ${network.id}.`, { kind: 'ExternalIpAddressExhausted' });
   await trx('floating_ips').insert({ id, project_id: project, description: b.description ?? '', floating_network_id: network.id, floating_port_id: portId, floating_ip: ip.ip, tags: b.tags ?? [], dns_name: b.dns_name ?? '', dns_domain: b.dns_domain ?? '' });
   await checkQuota(trx, project, ['floatingip']);
@@ -28,7 +28,8 @@ export async function associate(trx: Trx, fip: { id: string; project_id: string;
   const port: { id: string; project_id: string; network_id: string } | undefined = await trx('ports').where({ id: to.portId }).first();
   if (!port) throw new NotFound(`Port ${to.portId} could not be found.`, { kind: 'PortNotFound' });
   const ips: { subnet_id: string; ip: string }[] = await trx('ip_allocations').where({ port_id: port.id }).orderBy('position').select('subnet_id', trx.raw('host(ip) as ip'));
-  const fixed = to.fixedIp === undefined ? ips[0] : ips.find(i => i.ip === to.fixedIp);
+  if (to.fixedIp?.includes(':')) throw new BadRequest(`Bad floatingip request: Cannot process floating IP association with ${to.fixedIp}, since that is not an IPv4 address.`, { kind: 'BadRequest' });
+  const fixed = to.fixedIp === undefined ? ips.find(i => !i.ip.includes(':')) : ips.find(i => i.ip === to.fixedIp);
   if (!fixed) throw new BadRequest(to.fixedIp === undefined ? `Bad floatingip request: Cannot add floating IP to port ${port.id} that has no fixed IPv4 addresses.` : `Bad floatingip request: Port ${port.id} does not have fixed ip ${to.fixedIp}.`, { kind: 'BadRequest' });
   const { rows: [via] } = await trx.raw(`select r.id, r.host from routers r join ports p on p.device_id = r.id::text and p.device_owner = 'network:router_interface' join ip_allocations a on a.port_id = p.id where a.subnet_id = ? and r.external_network_id = ? limit 1`, [fixed.subnet_id, fip.floating_network_id]);
   if (!via) throw new NotFound(`External network ${fip.floating_network_id} is not reachable from subnet ${fixed.subnet_id}.  Therefore, cannot associate Port ${port.id} with a Floating IP.`, { kind: 'ExternalGatewayForFloatingIPNotFound' });

@@ -30,7 +30,7 @@ export const Networks: Collection<NetworkRow> = {
 };
 
 const settable = {
-  ...named, admin_state_up: flag.optional(), shared: flag.optional(), 'router:external': flag.optional(), is_default: flag.optional(), mtu: integer.refine(n => n >= 68 && n <= 9000, 'must be between 68 and 9000').optional(),
+  ...named, admin_state_up: flag.optional(), shared: flag.optional(), 'router:external': flag.optional(), is_default: flag.optional(), mtu: integer.pipe(z.int().min(68)).optional(),
   port_security_enabled: flag.optional(), dns_domain: z.string().max(255).optional(),
 };
 const network = z.strictObject({

@@ -1,4 +1,4 @@
-import { brokenReference, duplicateOf, transaction } from '@cumulet/db';
+import { brokenReference, duplicateOf, transaction, type Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
@@ -6,16 +6,22 @@ import { checkQuota } from '../quotas/quota.ts';
 import { setNetworkAccess } from '../rbac/access.ts';
 import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
-import { applyNetwork } from '../wiring/enqueue.ts';
+import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
 import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate, type NetworkRow } from './networks.ts';
 
 const guarded = ['shared', 'router:external', 'is_default', 'provider:network_type', 'provider:physical_network', 'provider:segmentation_id'];
 
 export function networkRoutes(rt: Runtime): Operation[] {
-  const insert = async (trx: Parameters<Parameters<typeof transaction>[1]>[0], ctx: Context, b: NetworkCreate): Promise<string> => {
+  /** What a host's wires carry; guests of one network may sit on two. */
+  const checkMtu = (mtu: number | undefined) => {
+    const most = Math.max(1500, rt.settings.network.mtu);
+    if (mtu !== undefined && mtu > most) throw new BadRequest(`Invalid input for operation: Requested MTU is too big, maximum is ${most}.`, { kind: 'InvalidInput' });
+  };
+  const insert = async (trx: Trx, ctx: Context, b: NetworkCreate): Promise<string> => {
     const project = projectFor(ctx, b);
     permitAttributes(ctx, 'create', 'network', b, guarded, { project_id: project, tenant_id: project });
     if (b['provider:network_type'] !== undefined && b['provider:network_type'] !== 'local') throw new BadRequest(`Invalid input for operation: network_type value '${b['provider:network_type']}' not supported.`);
+    checkMtu(b.mtu);
     const id = newId();
     await trx('networks').insert({ id, project_id: project, mtu: rt.settings.network.mtu, tags: b.tags ?? [], ...networkColumns(b) });
     await setNetworkAccess(trx, { id, project_id: project, name: b.name ?? '', shared: false, external: false }, { shared: b.shared, external: b['router:external'] });
@@ -48,10 +54,13 @@ export function networkRoutes(rt: Runtime): Operation[] {
         permitAttributes(ctx as Context, 'update', 'network', ctx.body.network, guarded, Networks.target(row));
         return transaction(rt.db, async trx => {
           const b = ctx.body.network;
+          checkMtu(b.mtu);
+          await checkMtuOfSubnets(trx, row.id, b.mtu);
           const { shared, external } = await trx('networks').where({ id: row.id }).forUpdate().first('shared', 'external') as { shared: boolean; external: boolean };
           await setNetworkAccess(trx, { ...row, shared, external }, { shared: b.shared, external: b['router:external'] });
           await trx('networks').where({ id: row.id }).update({ ...networkColumns(b), ...touched(trx) });
           await applyNetwork(rt.tasks, trx, row.id);
+          if (b.mtu !== undefined) await applyRoutersOf(rt.tasks, trx, 'network_id', row.id);
           return { network: await writtenView(trx, ctx, Networks, row.id) };
         });
       },
@@ -75,4 +84,10 @@ export function networkRoutes(rt: Runtime): Operation[] {
       },
     }),
   ];
+}
+
+/** IPv6 asks for 1280 bytes (RFC 8200). */
+async function checkMtuOfSubnets(trx: Trx, networkId: string, mtu: number | undefined): Promise<void> {
+  if (mtu === undefined || mtu >= 1280 || !await trx('subnets').where({ network_id: networkId, ip_version: 6 }).first('id')) return;
+  throw new Conflict(`Invalid MTU for network ${networkId}: its IPv6 subnets need 1280 bytes.`, { kind: 'NetworkMTUSubnetConflict' });
 }

@@ -53,7 +53,7 @@ function fixedIpFilter(q: Knex.QueryBuilder, values: readonly string[]): void {
 
 const fixedIp = z.strictObject({ subnet_id: uuid.optional(), ip_address: ip.optional() });
 const pair = z.strictObject({ ip_address: z.string().regex(/^[0-9.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i), mac_address: mac.refine(m => spellable.mac(m), 'is not the address of one station').optional() });
-const option = z.strictObject({ opt_name: z.string().min(1).max(64), opt_value: z.string().max(255).nullable(), ip_version: integer.pipe(z.literal(4)).optional() })
+const option = z.strictObject({ opt_name: z.string().min(1).max(64), opt_value: z.string().max(255).nullable(), ip_version: integer.pipe(z.literal([4, 6])).optional() })
   // Better refused here than left out of what the DHCP server says.
   .refine(o => o.opt_value === null || spellable.dhcpOption(o.opt_name, o.opt_value), 'is no option that the DHCP server can send');
 const settable = {

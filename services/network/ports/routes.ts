@@ -4,7 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
-import { permitAttributes } from '../rest/policy.ts';
+import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { readdress } from '../subnets/allocation.ts';
 import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
 import { CreatePorts, Ports, UpdatePort, type PortRow } from './ports.ts';
@@ -27,7 +27,7 @@ export function portRoutes(rt: Runtime): Operation[] {
           const ids: string[] = [];
           for (const b of bodies) {
             const network = await find(trx, ctx as Context, Networks, b.network_id);
-            const project = b.project_id ?? b.tenant_id ?? ctx.caller.projectId ?? '';
+            const project = projectFor(ctx, b);
             permitAttributes(ctx as Context, 'create', 'port', b, guarded, { project_id: project, tenant_id: project, 'network:project_id': network.project_id, 'network:tenant_id': network.project_id, 'networks:shared': network.shared, shared: network.shared });
             if (b.fixed_ips?.some(f => f.ip_address !== undefined) && network.project_id !== ctx.caller.projectId) ctx.require('create_port:fixed_ips:ip_address', { project_id: project, 'network:project_id': network.project_id, 'networks:shared': network.shared });
             checkPairs(b.allowed_address_pairs, b.port_security_enabled ?? network.port_security_enabled);

@@ -2,10 +2,11 @@ import { duplicateOf, transaction, type Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
+import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
-import { isGateway, isRelied, type Action, type ObjectType } from './access.ts';
+import { isGateway, isRelied, sharedWith, type Action, type ObjectType } from './access.ts';
 import { actions, CreateRbacPolicy, RbacPolicies, tables, UpdateRbacPolicy, type RbacRow } from './policies.ts';
 
 const invalid = (reason: string, kind = 'InvalidInput') => new BadRequest(`Invalid input for operation: ${reason}.`, { kind });
@@ -35,6 +36,8 @@ export function rbacRoutes(rt: Runtime): Operation[] {
     const owner = await ownerOf(trx, row.object_type, row.object_id);
     if (owner && await isRelied(trx, { type: row.object_type, id: row.object_id, project: owner.project_id }, row.target_project, instead)) throw inUse(row.object_type === 'network' ? `Unable to reconfigure sharing settings for network ${row.object_id}. Multiple projects are using it.` : `project_id=${row.target_project}`);
   };
+  /** Who may do what with an object is part of it. */
+  const bump = (trx: Trx, type: ObjectType, id: string) => trx(tables[type]).where({ id }).update(touched(trx));
   return [
     operation({ id: 'rbac_policies.list', summary: 'List RBAC policies', method: 'GET', path: '/rbac-policies', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, RbacPolicies, rt.settings.http.maxLimit) }),
     operation({
@@ -55,8 +58,10 @@ export function rbacRoutes(rt: Runtime): Operation[] {
           const object = await ownerOf(trx, type, b.object_id);
           if (!object) throw invalid(`${type} ${b.object_id} could not be found`);
           isOwners(ctx as Context, type, object.project_id);
+          if (type === 'subnetpool') await checkScopeOf(trx, object.id, target);
           const id = newId();
           await trx('network_rbac_policies').insert({ id, project_id: project, object_type: type, object_id: object.id, action: b.action as Action, target_project: target }).catch((error: unknown) => { throw duplicate(error); });
+          await bump(trx, type, object.id);
           await checkQuota(trx, project, ['rbac_policy']);
           return { rbac_policy: await writtenView(trx, ctx, RbacPolicies, id) };
         });
@@ -73,6 +78,7 @@ export function rbacRoutes(rt: Runtime): Operation[] {
           if (owner) isOwners(ctx as Context, row.object_type, owner.project_id);
           if (target !== row.target_project && target !== '*') await release(trx, row, target);
           await trx('network_rbac_policies').where({ id: row.id }).update({ target_project: target }).catch((error: unknown) => { throw duplicate(error); });
+          await bump(trx, row.object_type, row.object_id);
           return { rbac_policy: await writtenView(trx, ctx, RbacPolicies, row.id) };
         });
       },
@@ -85,9 +91,16 @@ export function rbacRoutes(rt: Runtime): Operation[] {
         await transaction(rt.db, async trx => {
           await release(trx, row);
           await trx('network_rbac_policies').where({ id: row.id }).delete();
+          await bump(trx, row.object_type, row.object_id);
         });
         return new Reply(204);
       },
     }),
   ];
+}
+
+/** Subnets of a pool are of its address scope: who is to use the one must be let into the other. */
+async function checkScopeOf(trx: Trx, poolId: string, target: string): Promise<void> {
+  const { rows: [closed] } = await trx.raw(`select s.id from subnetpools p join address_scopes s on s.id = p.address_scope_id where p.id = ? and s.project_id <> ? and not ${sharedWith('s.id')}`, [poolId, target, target]);
+  if (closed) throw invalid(`AddressScope ${closed.id} is not shared with project ${target}`);
 }

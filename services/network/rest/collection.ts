@@ -1,6 +1,6 @@
 import { keyset, type Trx } from '@cumulet/db';
 import type { Context } from '@cumulet/http';
-import { BadRequest, isUuid, lastOf, NotFound, parseBool, shape } from '@cumulet/wire';
+import { BadRequest, Fault, isUuid, lastOf, NotFound, parseBool, shape } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 
@@ -61,12 +61,11 @@ export async function list<R extends { id: string }>(trx: Trx, ctx: Context<unkn
   if (!sorts.some(s => s.key === 'id')) sorts.push({ key: 'id', column: 't.id', dir: 'asc' });
   const marker = lastOf(q['marker']) as string | undefined;
   const after = marker === undefined ? undefined : await sortValues(trx, of, sorts.map(s => s.column), marker);
-  const rows: R[] = await keyset(query, sorts.map((s, i) => ({ column: s.column, dir: reverse ? (s.dir === 'asc' ? 'desc' : 'asc') : s.dir, ...(after ? { after: after[`k${i}`] ?? null } : {}) })), limit === undefined ? undefined : limit + 1) as never;
-  const more = limit !== undefined && rows.length > limit;
-  const page = more ? rows.slice(0, limit) : rows;
+  // As neutron: a full page names the next one, which may turn out to be empty; the way back is always named.
+  const page: R[] = await keyset(query, sorts.map((s, i) => ({ column: s.column, dir: reverse ? (s.dir === 'asc' ? 'desc' : 'asc') : s.dir, ...(after ? { after: after[`k${i}`] ?? null } : {}) })), limit) as never;
   if (reverse) page.reverse();
   const fields = new Set(many(q['fields']));
-  const links = limit === undefined ? [] : pageLinks(ctx, page, { next: reverse ? marker !== undefined : more, previous: reverse ? more : marker !== undefined });
+  const links = limit === undefined ? [] : pageLinks(ctx, page, { next: reverse || page.length === limit, previous: !reverse || page.length === limit });
   return { [of.plural]: page.map(row => pick(shownTo(ctx as Context, of, row), fields)), ...(links.length > 0 ? { [`${of.plural}_links`]: links } : {}) };
 }
 
@@ -112,11 +111,12 @@ function limitOf(raw: string | string[] | undefined, max: number): number | unde
 function pageLinks(ctx: Context<unknown, Query>, page: readonly { id: string }[], has: { next: boolean; previous: boolean }): object[] {
   const href = (marker: string | undefined, reverse: boolean) => {
     const params = new URLSearchParams(ctx.search);
+    params.delete('marker');
     if (marker !== undefined) params.set('marker', marker);
     if (reverse) params.set('page_reverse', 'True'); else params.delete('page_reverse');
     return `${ctx.baseUrl}${ctx.path}?${params}`;
   };
-  return [...(has.next && page.length > 0 ? [{ rel: 'next', href: href(page.at(-1)?.id, false) }] : []), ...(has.previous && page.length > 0 ? [{ rel: 'previous', href: href(page[0]?.id, true) }] : [])];
+  return [...(has.next ? [{ rel: 'next', href: href(page.at(-1)?.id, false) }] : []), ...(has.previous ? [{ rel: 'previous', href: href(page[0]?.id, true) }] : [])];
 }
 
 /** A resource as the caller may see it. */
@@ -139,7 +139,16 @@ export async function find<R extends { id: string }>(trx: Trx, ctx: Context, of:
     row = await query.first() as R | undefined;
   }
   if (!row) throw missing(of, resourceId);
+  checkRevision(ctx, row);
   return row;
+}
+/** `If-Match: revision_number=N` of a change: it is meant for what the caller has seen, and for nothing later. */
+function checkRevision(ctx: Context, row: { id: string; revision_number?: number }): void {
+  const wanted = ctx.request.headers['if-match'];
+  if (wanted === undefined || row.id !== ctx.params['id'] || (ctx.request.method !== 'PUT' && ctx.request.method !== 'DELETE')) return;
+  const revision = /^"?revision_number=(\d+)"?$/.exec(wanted)?.[1];
+  if (revision === undefined) throw new BadRequest(`Invalid value for If-Match: ${wanted}.`);
+  if (Number(revision) !== row.revision_number) throw new Fault(412, `Constrained to ${revision}, but current revision is ${row.revision_number}`, { kind: 'RevisionNumberConstraintFailed' });
 }
 /** Rows of ids that this transaction has written, in the order of the ids, whoever may see them. */
 export async function written<R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller'>, of: Collection<R>, ids: readonly string[]): Promise<R[]> {

@@ -1,7 +1,7 @@
 import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { bool, commonColumns, text, type Collection } from '../rest/collection.ts';
-import { cidr4, flag, ipv4, named, owned, tag, uuid } from '../rest/shapes.ts';
+import { cidr, flag, ip, named, owned, tag, uuid } from '../rest/shapes.ts';
 
 export interface RouterRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; admin_state_up: boolean; host: string; gateway_port_id: string | null; external_network_id: string | null; enable_snat: boolean;
@@ -21,11 +21,11 @@ export const Routers: Collection<RouterRow> = {
     created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number, project_id: row.project_id,
   }),
 };
-const gateway = z.union([z.strictObject({ network_id: uuid, enable_snat: flag.optional(), external_fixed_ips: z.array(z.strictObject({ subnet_id: uuid.optional(), ip_address: ipv4.optional() })).optional(), qos_policy_id: z.null().optional() }), z.strictObject({})]).nullable();
+const gateway = z.union([z.strictObject({ network_id: uuid, enable_snat: flag.optional(), external_fixed_ips: z.array(z.strictObject({ subnet_id: uuid.optional(), ip_address: ip.optional() })).optional(), qos_policy_id: z.null().optional() }), z.strictObject({})]).nullable();
 export type Gateway = z.output<typeof gateway>;
 /** Neutron's default (max_routes). */
 export const maxRoutes = 30;
-const route = z.strictObject({ destination: cidr4, nexthop: ipv4 });
+const route = z.strictObject({ destination: cidr, nexthop: ip }).refine(r => r.destination.includes(':') === r.nexthop.includes(':'), 'must be of one family');
 export type Route = z.output<typeof route>;
 const settable = { ...named, admin_state_up: flag.optional(), external_gateway_info: gateway.optional(), routes: z.array(route).max(maxRoutes).nullable().optional(), distributed: flag.optional(), ha: flag.optional() };
 export const CreateRouter = shape('RouterCreate', z.strictObject({ router: z.strictObject({ ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.string()).optional(), flavor_id: z.null().optional() }) }));

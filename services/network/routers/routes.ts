@@ -16,7 +16,7 @@ const guarded = ['distributed', 'ha', 'external_gateway_info'];
 
 export function routerRoutes(rt: Runtime): Operation[] {
   const shown = async (trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, id: string) => ({ router: await writtenView(trx, ctx, Routers, id) });
-  const plugged = (router: RouterRow, p: Plugged) => ({ id: router.id, tenant_id: router.project_id, project_id: router.project_id, port_id: p.portId, network_id: p.networkId, subnet_id: p.subnetId, subnet_ids: [p.subnetId] });
+  const plugged = (router: RouterRow, p: Plugged) => ({ id: router.id, tenant_id: router.project_id, project_id: router.project_id, port_id: p.portId, network_id: p.networkId, subnet_id: p.subnets.at(-1), subnet_ids: p.subnets });
   return [
     operation({ id: 'routers.list', summary: 'List routers', method: 'GET', path: '/routers', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Routers, rt.settings.http.maxLimit) }),
     operation({

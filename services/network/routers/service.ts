@@ -3,6 +3,7 @@ import type { Tasks } from '@cumulet/tasks';
 import { BadRequest, Conflict, newId, NotFound } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { insertPort } from '../ports/service.ts';
+import { allocate } from '../subnets/allocation.ts';
 import { applyRouter } from '../wiring/enqueue.ts';
 import type { Gateway, RouterRow } from './routers.ts';
 
@@ -29,7 +30,8 @@ export async function setGateway(trx: Trx, router: Pick<RouterRow, 'id' | 'gatew
   await trx('routers').where({ id: router.id }).update({ gateway_port_id: portId, external_network_id: network.id, enable_snat: info.enable_snat ?? true });
 }
 
-export interface Plugged { portId: string; subnetId: string; networkId: string }
+/** `subnets`: those that the call has connected or disconnected, the one that the caller named last. */
+export interface Plugged { portId: string; subnets: string[]; networkId: string }
 
 /** A leg of the router in a subnet, at the subnet's gateway address, or by a port that is there already. */
 export async function addInterface(trx: Trx, router: RouterRow, b: { subnet_id?: string | undefined; port_id?: string | undefined }, project: string): Promise<Plugged> {
@@ -42,20 +44,39 @@ export async function addInterface(trx: Trx, router: RouterRow, b: { subnet_id?:
     const port: { id: string; device_id: string; device_owner: string; network_id: string } | undefined = await trx('ports').where({ id: b.port_id }).forUpdate().first();
     if (!port) throw new NotFound(`Port ${b.port_id} could not be found.`, { kind: 'PortNotFound' });
     if (port.device_id !== '') throw new Conflict(`Unable to complete operation on port ${port.id} for network ${port.network_id}. Port already has an attached device ${port.device_id}.`, { kind: 'PortInUse' });
-    const ips: { subnet_id: string }[] = await trx('ip_allocations').where({ port_id: port.id }).select('subnet_id');
-    if (ips.length !== 1) throw new BadRequest(ips.length === 0 ? 'Bad router request: Router port must have at least one fixed IP.' : 'Bad router request: Cannot have multiple IPv4 subnets on router port.', { kind: 'BadRequest' });
-    await overlaps((ips[0] as { subnet_id: string }).subnet_id);
+    const ips: { subnet_id: string; six: boolean }[] = await trx('ip_allocations').where({ port_id: port.id }).orderBy('position').select('subnet_id', trx.raw('family(ip) = 6 as six'));
+    if (ips.length === 0) throw bad('Router port must have at least one fixed IP');
+    if (ips.filter(i => !i.six).length > 1) throw bad('Cannot have multiple IPv4 subnets on router port');
+    for (const i of ips) await overlaps(i.subnet_id);
+    const other = ips.some(i => i.six) ? await ipv6Leg(trx, router.id, port.network_id) : undefined;
+    if (other) throw bad(`Router already contains IPv6 port ${other} belonging to network id ${port.network_id}. Only one IPv6 port from the same network subnet can be connected to a router`);
     await trx('ports').where({ id: port.id }).update({ device_id: router.id, device_owner: 'network:router_interface', binding_host: router.host, ...touched(trx) });
     await trx('port_security_groups').where({ port_id: port.id }).delete();
-    return { portId: port.id, subnetId: (ips[0] as { subnet_id: string }).subnet_id, networkId: port.network_id };
+    return { portId: port.id, subnets: ips.map(i => i.subnet_id), networkId: port.network_id };
   }
-  const subnet: { id: string; network_id: string; gateway: string | null } | undefined = await trx('subnets').where({ id: b.subnet_id }).first('id', 'network_id', trx.raw('host(gateway_ip) as gateway'));
+  const subnet: { id: string; network_id: string; gateway: string | null; ip_version: number; ipv6_ra_mode: string | null; ipv6_address_mode: string | null } | undefined = await trx('subnets').where({ id: b.subnet_id }).first('id', 'network_id', trx.raw('host(gateway_ip) as gateway'), 'ip_version', 'ipv6_ra_mode', 'ipv6_address_mode');
   if (!subnet) throw new NotFound(`Subnet ${b.subnet_id} could not be found.`, { kind: 'SubnetNotFound' });
   if (subnet.gateway === null) throw new BadRequest('Bad router request: Subnet for router interface must have a gateway IP.', { kind: 'BadRequest' });
+  // Routers there announce themselves, by somebody else's hand: one of ours would be a second.
+  if (subnet.ipv6_address_mode && !subnet.ipv6_ra_mode) throw bad(`IPv6 subnet ${subnet.id} configured to receive RAs from an external router cannot be added to Neutron Router`);
   await overlaps(subnet.id);
+  // The IPv6 subnets of a network share one leg.
+  const leg = subnet.ip_version === 6 ? await ipv6Leg(trx, router.id, subnet.network_id) : undefined;
+  if (leg !== undefined) {
+    await allocate(trx, subnet.id, leg, 100, subnet.gateway);
+    await trx('ports').where({ id: leg }).update(touched(trx));
+    return { portId: leg, subnets: [subnet.id], networkId: subnet.network_id };
+  }
   const network: NetworkFacts = await trx('networks').where({ id: subnet.network_id }).first();
   const portId = await insertPort(trx, project, network, { network_id: network.id, device_id: router.id, device_owner: 'network:router_interface', fixed_ips: [{ subnet_id: subnet.id, ip_address: subnet.gateway }], port_security_enabled: false, host: router.host });
-  return { portId, subnetId: subnet.id, networkId: network.id };
+  return { portId, subnets: [subnet.id], networkId: network.id };
+}
+
+const bad = (reason: string) => new BadRequest(`Bad router request: ${reason}.`, { kind: 'BadRequest' });
+/** The router's port on a network that has IPv6 addresses. */
+async function ipv6Leg(trx: Trx, routerId: string, networkId: string): Promise<string | undefined> {
+  const leg: { id: string } | undefined = await trx('ports as p').where({ 'p.device_id': routerId, 'p.device_owner': 'network:router_interface', 'p.network_id': networkId }).whereRaw('exists (select 1 from ip_allocations a where a.port_id = p.id and family(a.ip) = 6)').first('p.id');
+  return leg?.id;
 }
 
 export async function removeInterface(trx: Trx, router: RouterRow, b: { subnet_id?: string | undefined; port_id?: string | undefined }): Promise<Plugged> {
@@ -68,8 +89,12 @@ export async function removeInterface(trx: Trx, router: RouterRow, b: { subnet_i
   if (used.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more floating IPs.`, { kind: 'RouterInterfaceInUseByFloatingIP' });
   const { rows: led } = await trx.raw(`select 1 from routers r, jsonb_array_elements(r.routes) w, subnets s where r.id = ? and s.id = ? and (w ->> 'nexthop')::inet <<= s.cidr limit 1`, [router.id, port.subnet_id]);
   if (led.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more routes.`, { kind: 'RouterInterfaceInUseByRoute' });
-  await trx('ports').where({ id: port.id }).delete();
-  return { portId: port.id, subnetId: port.subnet_id, networkId: port.network_id };
+  const others = b.subnet_id === undefined ? rows.slice(1) as { subnet_id: string }[] : [];
+  // One of several IPv6 subnets of a leg goes alone; the leg goes with the last, or when it is named itself.
+  const stays = b.port_id === undefined && await trx('ip_allocations').where({ port_id: port.id }).whereNot({ subnet_id: port.subnet_id }).first('ip') !== undefined;
+  if (stays) await trx('ip_allocations').where({ port_id: port.id, subnet_id: port.subnet_id }).delete();
+  else await trx('ports').where({ id: port.id }).delete();
+  return { portId: port.id, subnets: [...others.map(o => o.subnet_id), port.subnet_id], networkId: port.network_id };
 }
 
 /** A router without interfaces goes, with its gateway. */

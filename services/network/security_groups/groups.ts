@@ -41,7 +41,8 @@ export const Rules: Collection<RuleRow> = {
 };
 
 const settable = { name: name.optional(), description: name.optional(), stateful: flag.optional() };
-export const CreateGroup = shape('SecurityGroupCreate', z.strictObject({ security_group: z.strictObject({ ...settable, ...owned, tags: z.array(tag).optional() }) }));
+const group = z.strictObject({ ...settable, ...owned, tags: z.array(tag).optional() });
+export const CreateGroups = shape('SecurityGroupCreate', z.union([z.strictObject({ security_group: group }), z.strictObject({ security_groups: z.array(group).min(1) })]));
 export const UpdateGroup = shape('SecurityGroupUpdate', z.strictObject({ security_group: z.strictObject(settable) }));
 const number = z.preprocess(v => (typeof v === 'string' && /^\d+$/.test(v) ? Number(v) : v), z.int().nullable());
 const rule = z.strictObject({

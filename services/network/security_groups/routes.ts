@@ -7,7 +7,7 @@ import { checkQuota } from '../quotas/quota.ts';
 import { AnyQuery, fieldsOf, find, list, pick, written, writtenView } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
 import { applySecurity } from '../wiring/enqueue.ts';
-import { CreateGroup, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type RuleRow } from './groups.ts';
+import { CreateGroups, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type GroupRow, type RuleRow } from './groups.ts';
 import { checkedRule } from './rules.ts';
 
 export function securityGroupRoutes(rt: Runtime): Operation[] {
@@ -16,25 +16,34 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
     operation({
       id: 'security_groups.list', summary: 'List security groups', method: 'GET', path: '/security-groups', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery,
       // As upstream: a project has its default group from the moment it looks.
-      handler: async ctx => { if (ctx.caller.projectId) await transaction(rt.db, trx => defaultGroup(trx, ctx.caller.projectId as string)); return list(rt.db, ctx, Groups, rt.settings.http.maxLimit); },
+      handler: async ctx => {
+        const asked = [ctx.query['project_id'] ?? ctx.query['tenant_id']].flat()[0];
+        const project = asked !== undefined && ctx.allows('context_is_admin') ? asked : ctx.caller.projectId;
+        if (project) await transaction(rt.db, trx => defaultGroup(trx, project));
+        return list(rt.db, ctx, Groups, rt.settings.http.maxLimit);
+      },
     }),
     operation({
       id: 'security_groups.show', summary: 'Show a security group', method: 'GET', path: '/security-groups/:id', policy: { anyone: 'hidden groups are not found' }, query: AnyQuery,
       handler: async ctx => ({ security_group: pick(Groups.view(await find(rt.db, ctx as Context, Groups, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
     }),
     operation({
-      id: 'security_groups.create', summary: 'Create a security group', method: 'POST', path: '/security-groups', policy: 'create_security_group', permit: 'object', body: CreateGroup, status: 201,
+      id: 'security_groups.create', summary: 'Create a security group', method: 'POST', path: '/security-groups', policy: 'create_security_group', permit: 'object', body: CreateGroups, status: 201,
       handler: async ctx => {
-        const project = projectFor(ctx as Context, ctx.body.security_group);
-        ctx.permit({ project_id: project, tenant_id: project });
-        const id = await transaction(rt.db, async trx => {
-          if (ctx.body.security_group.name === 'default') { await defaultGroup(trx, project); throw new Conflict('Default security group already exists.', { kind: 'SecurityGroupDefaultAlreadyExists' }); }
-          await defaultGroup(trx, project);
-          const made = await insertGroup(trx, project, ctx.body.security_group);
-          await checkQuota(trx, project, ['security_group', 'security_group_rule']);
-          return made;
+        const bodies = 'security_groups' in ctx.body ? ctx.body.security_groups : [ctx.body.security_group];
+        const rows = await transaction(rt.db, async trx => {
+          const ids: string[] = [];
+          for (const b of bodies) {
+            const project = projectFor(ctx, b);
+            ctx.permit({ project_id: project, tenant_id: project });
+            await defaultGroup(trx, project);
+            if (b.name === 'default') throw new Conflict('Default security group already exists.', { kind: 'SecurityGroupDefaultAlreadyExists' });
+            ids.push(await insertGroup(trx, project, b));
+            await checkQuota(trx, project, ['security_group', 'security_group_rule']);
+          }
+          return written(trx, ctx, Groups, ids);
         });
-        return shown(ctx, id);
+        return 'security_groups' in ctx.body ? { security_groups: rows.map(Groups.view) } : { security_group: Groups.view(rows[0] as GroupRow) };
       },
     }),
     operation({

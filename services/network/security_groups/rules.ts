@@ -5,6 +5,8 @@ import { protocolNumber } from '../wiring/specs.ts';
 import type { RuleCreate } from './groups.ts';
 
 const bad = (message: string, kind: string) => new BadRequest(message, { kind });
+/** Extension headers and messages of IPv6. */
+const ipv6Only = new Set([41, 43, 44, 58, 59, 60]);
 const withPorts = new Set([6, 17, 33, 132, 136]);
 
 /** Columns of a rule, checked as neutron checks them. */
@@ -39,5 +41,6 @@ export async function checkedRule(trx: Trx, b: RuleCreate, visible: (groupId: st
     ethertype ??= six ? 'IPv6' : 'IPv4';
   }
   if (b.remote_group_id && !(isUuid(b.remote_group_id) && await visible(b.remote_group_id))) throw new NotFound(`Security group ${b.remote_group_id} does not exist`, { kind: 'SecurityGroupNotFound' });
+  if ((ethertype ?? 'IPv4') === 'IPv4' && number !== null && ipv6Only.has(number)) throw bad(`Invalid ethertype IPv4 for protocol ${b.protocol}.`, 'SecurityGroupEthertypeConflictWithProtocol');
   return { direction: b.direction, ethertype: ethertype ?? 'IPv4', protocol, port_range_min: min, port_range_max: max, remote_ip_prefix: prefix, given_prefix: given, remote_group_id: b.remote_group_id ?? null, description: b.description ?? '' };
 }

@@ -73,7 +73,7 @@ export function subnetPoolRoutes(rt: Runtime): Operation[] {
             ...Object.fromEntries(Object.entries({ name: b.name, description: b.description, default_quota: b.default_quota, is_default: b.is_default }).filter(([, v]) => v !== undefined)),
             ...bounds, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), address_scope_id: scope, ...touched(trx),
           });
-          if (scope !== row.address_scope_id) await applyRoutersOf(rt.tasks, trx, row.id);
+          if (scope !== row.address_scope_id) await applyRoutersOf(rt.tasks, trx, 'subnetpool_id', row.id);
           return { subnetpool: await writtenView(trx, ctx, SubnetPools, row.id) };
         }).catch((error: unknown) => { throw oneDefault(error); });
       },
@@ -120,7 +120,7 @@ export function subnetPoolRoutes(rt: Runtime): Operation[] {
           const now = poolPrefixes(await locked(trx, row.id));
           const { subnets, added } = await onboard(trx, row, network.id);
           if (!added.every(a => now.some(p => within(p, a)))) await setPrefixes(trx, ctx as Context, row, compact([...now, ...added]));
-          if (row.address_scope_id !== null) await applyRoutersOf(rt.tasks, trx, row.id);
+          if (row.address_scope_id !== null) await applyRoutersOf(rt.tasks, trx, 'subnetpool_id', row.id);
           return subnets;
         });
       },

@@ -4,8 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
-import { permitAttributes } from '../rest/policy.ts';
-import { applyNetwork } from '../wiring/enqueue.ts';
+import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
 import { keepDhcpPort } from './allocation.ts';
 import { parsePrefix, type Prefix } from './addresses.ts';
 import { checkDhcp, checkedPools, checkExtras, checkGateway, invalid, isAutomatic } from './rules.ts';
@@ -40,7 +39,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
       handler: async ctx => {
         const row = await find(rt.db, ctx as Context, Subnets, ctx.params['id'] ?? '');
         const b = ctx.body.subnet;
-        permitAttributes(ctx as Context, 'update', 'subnet', b, ['service_types'], Subnets.target(row));
+        ctx.permit(Subnets.target(row));
         return transaction(rt.db, async trx => {
           const cidr = parsePrefix(row.cidr) as Prefix;
           const gateway = b.gateway_ip === undefined ? row.gateway : b.gateway_ip;
@@ -58,8 +57,10 @@ export function subnetRoutes(rt: Runtime): Operation[] {
             ...(b.allocation_pools ? { allocation_pools: JSON.stringify(pools) } : {}), ...(b.dns_nameservers === undefined ? {} : { dns_nameservers: b.dns_nameservers ?? [] }), ...(b.host_routes === undefined ? {} : { host_routes: JSON.stringify(b.host_routes ?? []) }),
             ...touched(trx),
           });
+          await trx('networks').where({ id: row.network_id }).update(touched(trx));
           await keepDhcpPort(trx, row.network_id);
           await applyNetwork(rt.tasks, trx, row.network_id);
+          await applyRoutersOf(rt.tasks, trx, 'id', row.id);
           return { subnet: await writtenView(trx, ctx, Subnets, row.id) };
         });
       },
@@ -74,6 +75,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
           const own = isAutomatic(row) ? `p.device_owner not like 'network:router_interface%'` : `p.device_owner = 'network:dhcp'`;
           await trx.raw(`delete from ip_allocations a using ports p where p.id = a.port_id and a.subnet_id = ? and ${own}`, [row.id]);
           await trx('subnets').where({ id: row.id }).delete();
+          await trx('networks').where({ id: row.network_id }).update(touched(trx));
           await keepDhcpPort(trx, row.network_id);
           await applyNetwork(rt.tasks, trx, row.network_id);
         }).catch((error: unknown) => {

@@ -4,19 +4,19 @@ import { BadRequest, newId } from '@cumulet/wire';
 import { Networks } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { find } from '../rest/collection.ts';
+import { projectFor } from '../rest/policy.ts';
 import { allocatePrefix, checkNetworkAffinity } from '../subnetpools/service.ts';
 import { SubnetPools, type SubnetPoolRow } from '../subnetpools/subnetpools.ts';
 import { formatPrefix, parseIp, parsePrefix, type Prefix, type Version } from './addresses.ts';
 import { addAutomatic, keepDhcpPort } from './allocation.ts';
-import { badSubnets, checkApart, checkedCidr, checkedPools, checkEui64, checkExtras, checkGateway, checkModes, firstHost, invalid, isAutomatic, poolsAround } from './rules.ts';
+import { badSubnets, checkApart, checkedCidr, checkedPools, checkEui64, checkExtras, checkGateway, checkModes, firstHost, isAutomatic, poolsAround } from './rules.ts';
 import type { SubnetCreate } from './subnets.ts';
 
 /** A subnet on a network that the caller owns, of a prefix that is given or that a pool gives. */
 export async function createSubnet(trx: Trx, ctx: Context, b: SubnetCreate): Promise<string> {
   const network = await find(trx, ctx, Networks, b.network_id);
-  const project = b.project_id ?? b.tenant_id ?? network.project_id;
+  const project = projectFor(ctx, b, network.project_id);
   ctx.permit({ project_id: project, tenant_id: project, 'network:project_id': network.project_id, 'network:tenant_id': network.project_id, 'networks:shared': network.shared });
-  if (b.service_types !== undefined && b.service_types.length > 0) ctx.require('create_subnet:service_types', { project_id: project });
   return insertSubnet(trx, b, project, await poolFor(trx, ctx, b));
 }
 
@@ -39,7 +39,6 @@ export async function insertSubnet(trx: Trx, b: SubnetCreate, project: string, p
   const version = (b.ip_version ?? pool?.ip_version ?? (b.cidr?.includes(':') ? 6 : 4)) as Version;
   if (pool && version !== pool.ip_version) throw badSubnets(`Cannot allocate IPv${version} subnet from IPv${pool.ip_version} subnet pool`);
   if (!b.cidr && b.allocation_pools?.length) throw badSubnets('allocation_pools allowed only for specific subnet requests');
-  if (version === 6) throw invalid('IPv6 subnets are not available in this cloud');
   const dhcp = b.enable_dhcp ?? true;
   checkModes(b, version, dhcp);
   checkExtras(b, version);

@@ -15,9 +15,9 @@ export async function applyNetwork(tasks: Tasks, trx: Trx, networkId: string): P
 export async function applyRouter(tasks: Tasks, trx: Trx, routerId: string, host: string): Promise<void> {
   if (host !== '') await tasks.enqueue(trx, routerApplyPlan, { routerId }, { queue: `host/${host}`, lane: `router/${routerId}`, resource: { type: 'router', id: routerId } });
 }
-/** The routers that have a leg in a subnet of a pool: its address scope says what they let through. */
-export async function applyRoutersOf(tasks: Tasks, trx: Trx, poolId: string): Promise<void> {
-  const { rows } = await trx.raw(`select distinct r.id, r.host from routers r join ports p on p.device_id = r.id::text and p.device_owner like 'network:router_%' join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id where s.subnetpool_id = ?`, [poolId]);
+/** The routers that have a leg in a subnet, in the subnets of a pool or of a network: they announce them, and know their address scopes. */
+export async function applyRoutersOf(tasks: Tasks, trx: Trx, of: 'id' | 'subnetpool_id' | 'network_id', value: string): Promise<void> {
+  const { rows } = await trx.raw(`select distinct r.id, r.host from routers r join ports p on p.device_id = r.id::text and p.device_owner like 'network:router_%' join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id where s.${of} = ?`, [value]);
   for (const router of rows as { id: string; host: string }[]) await applyRouter(tasks, trx, router.id, router.host);
 }
 /** The filters of every bound port that is in one of the groups, or that has a rule which names one as its remote group. */

@@ -27,7 +27,7 @@ async function forgetNetworkHere(deps: NetworkDeps, call: Call, networkId: strin
 export async function reconcileHost(deps: NetworkDeps, call: Call, { afterRestart = false } = {}): Promise<void> {
   const here = await deps.driver.list(call);
   const { rows } = await deps.db.raw(`select p.network_id::text as id, bool_or(n.external) as external, array_agg(p.id::text) filter (where p.status = 'ACTIVE' and p.device_owner like 'compute:%') as guests,
-      exists (select 1 from subnets s where s.network_id = p.network_id and s.enable_dhcp) as dhcp
+      exists (select 1 from subnets s where s.network_id = p.network_id and s.enable_dhcp and (s.ip_version = 4 or s.ipv6_address_mode like 'dhcpv6%' or (s.ipv6_address_mode is null and s.ipv6_ra_mode is null))) as dhcp
     from ports p join networks n on n.id = p.network_id where p.binding_host = ? group by p.network_id`, [deps.host]);
   const filtered = new Set(here.ports.map(p => p.id));
   for (const wanted of rows as { id: string; external: boolean; guests: string[] | null; dhcp: boolean }[]) {
@@ -44,7 +44,7 @@ export async function reconcileHost(deps: NetworkDeps, call: Call, { afterRestar
   const gone = here.groups.filter(id => !groups.some(g => g.id === id));
   if (gone.length > 0) await deps.driver.removeGroups(call, gone);
   const routers: { id: string }[] = await deps.db('routers').where({ host: deps.host, admin_state_up: true }).select('id');
-  for (const { id } of routers) if (!here.routers.some(r => r.id === id)) await applyRouterHere(deps, call, id);
+  for (const { id } of routers) if (!here.routers.some(r => r.id === id && r.silent !== true)) await applyRouterHere(deps, call, id);
 }
 
 /** The network as it shall be on this host; gone when its row is. */

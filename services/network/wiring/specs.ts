@@ -5,6 +5,7 @@ import { spellable, type GroupMembers, type NetworkSpec, type PortSecurity, type
 export async function networkSpec(trx: Trx, networkId: string, metadataSocket: string | null): Promise<NetworkSpec | undefined> {
   const { rows } = await trx.raw(`select n.id, n.mtu, n.external,
       coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'cidr', s.cidr::text, 'gatewayIp', host(s.gateway_ip), 'dnsNameservers', to_jsonb(s.dns_nameservers), 'hostRoutes', s.host_routes,
+        'ipv6', case when s.ip_version = 6 then jsonb_build_object('raMode', s.ipv6_ra_mode, 'addressMode', s.ipv6_address_mode) end,
         'dhcpIp', case when s.enable_dhcp then (select host(a.ip) from ip_allocations a join ports d on d.id = a.port_id where a.subnet_id = s.id and d.device_owner = 'network:dhcp' limit 1) end) order by s.created_at) from subnets s where s.network_id = n.id), '[]') as subnets,
       coalesce((select jsonb_agg(jsonb_build_object('id', p.id, 'mac', p.mac_address::text, 'hostname', nullif(p.dns_name, ''), 'dhcpOptions', p.extra_dhcp_opts, 'fixedIps', f.ips)) from ports p
         join lateral (select jsonb_agg(jsonb_build_object('subnetId', a.subnet_id, 'ip', host(a.ip)) order by a.position) as ips from ip_allocations a where a.port_id = p.id) f on f.ips is not null
@@ -13,12 +14,12 @@ export async function networkSpec(trx: Trx, networkId: string, metadataSocket: s
   const row = rows[0] as { id: string; mtu: number; external: boolean; subnets: NetworkSpec['subnets']; ports: { id: string; mac: string; hostname: string | null; fixedIps: { subnetId: string; ip: string }[]; dhcpOptions: { opt_name: string; opt_value: string; ip_version?: number }[] }[] } | undefined;
   if (!row) return undefined;
   return {
-    id: row.id, mtu: row.mtu, external: row.external, subnets: row.subnets.map(s => ({ ...s, hostRoutes: (s.hostRoutes as unknown as { destination: string; nexthop: string }[]).map(r => ({ destination: r.destination, nexthop: r.nexthop })) })),
+    id: row.id, mtu: row.mtu, external: row.external, subnets: row.subnets.map(({ ipv6, ...s }) => ({ ...s, ...(ipv6 ? { ipv6 } : {}), hostRoutes: (s.hostRoutes as unknown as { destination: string; nexthop: string }[]).map(r => ({ destination: r.destination, nexthop: r.nexthop })) })),
     // Neutron takes names and options that a DHCP server's configuration cannot hold. The driver would refuse the whole network for one of
     // them, and on a shared network that is everybody's: such a name or option is left out.
     ports: row.ports.filter(p => spellable.mac(p.mac)).map(p => ({
       ...p, hostname: p.hostname !== null && spellable.hostname(p.hostname) ? p.hostname : null,
-      dhcpOptions: p.dhcpOptions.filter(o => o.ip_version !== 6 && spellable.dhcpOption(o.opt_name, o.opt_value)).map(o => ({ name: o.opt_name, value: o.opt_value })),
+      dhcpOptions: p.dhcpOptions.filter(o => spellable.dhcpOption(o.opt_name, o.opt_value)).map(o => ({ name: o.opt_name, value: o.opt_value, ...(o.ip_version === 6 ? { version: 6 as const } : {}) })),
     })),
     metadata: metadataSocket === null || row.external ? null : { socketPath: metadataSocket },
   };
@@ -26,10 +27,11 @@ export async function networkSpec(trx: Trx, networkId: string, metadataSocket: s
 
 export async function routerSpec(trx: Trx, routerId: string, hostAccess: boolean): Promise<RouterSpec | undefined> {
   const { rows } = await trx.raw(`select r.id, r.routes, r.enable_snat, r.admin_state_up, r.gateway_port_id,
-      coalesce((select jsonb_agg(jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'ip', host(a.ip), 'cidr', s.cidr::text, 'hostAccess', n.shared) order by p.created_at, p.id)
-        from ports p join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id join networks n on n.id = p.network_id where p.device_id = r.id::text and p.device_owner = 'network:router_interface'), '[]') as interfaces,
-      (select jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'fixedIps', (select jsonb_agg(jsonb_build_object('ip', host(a.ip), 'cidr', s.cidr::text, 'gatewayIp', host(s.gateway_ip)) order by a.position)
-        from ip_allocations a join subnets s on s.id = a.subnet_id where a.port_id = p.id)) from ports p where p.id = r.gateway_port_id) as gateway,
+      coalesce((select jsonb_agg(jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'ip', host(a.ip), 'cidr', s.cidr::text, 'hostAccess', n.shared, 'addressScope', pool.address_scope_id,
+        'advertise', case when s.ipv6_ra_mode is not null then jsonb_build_object('mode', s.ipv6_ra_mode, 'mtu', n.mtu, 'dnsNameservers', to_jsonb(s.dns_nameservers)) end) order by p.created_at, p.id, a.position, a.ip)
+        from ports p join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id left join subnetpools pool on pool.id = s.subnetpool_id join networks n on n.id = p.network_id where p.device_id = r.id::text and p.device_owner = 'network:router_interface'), '[]') as interfaces,
+      (select jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'fixedIps', (select jsonb_agg(jsonb_build_object('ip', host(a.ip), 'cidr', s.cidr::text, 'gatewayIp', host(s.gateway_ip), 'addressScope', pool.address_scope_id) order by a.position)
+        from ip_allocations a join subnets s on s.id = a.subnet_id left join subnetpools pool on pool.id = s.subnetpool_id where a.port_id = p.id)) from ports p where p.id = r.gateway_port_id) as gateway,
       coalesce((select jsonb_agg(jsonb_build_object('floatingIp', host(f.floating_ip), 'fixedIp', host(f.fixed_ip))) from floating_ips f where f.router_id = r.id and f.fixed_ip is not null), '[]') as fips
     from routers r where r.id = ?`, [routerId]);
   const row = rows[0];
@@ -37,7 +39,7 @@ export async function routerSpec(trx: Trx, routerId: string, hostAccess: boolean
   return {
     id: row.id, routes: row.routes, floatingIps: row.fips,
     // A project's own choice of addresses must not draw the host's traffic: the host gets a way only into networks that an administrator shares.
-    interfaces: row.interfaces.map((i: RouterSpec['interfaces'][number]) => ({ ...i, hostAccess: hostAccess && i.hostAccess })),
+    interfaces: row.interfaces.map(({ advertise, ...i }: RouterSpec['interfaces'][number]) => ({ ...i, ...(advertise ? { advertise } : {}), hostAccess: hostAccess && i.hostAccess })),
     gateway: row.gateway ? { ...row.gateway, fixedIps: row.gateway.fixedIps ?? [], enableSnat: row.enable_snat } : null,
   };
 }
@@ -55,7 +57,8 @@ export async function portSecurity(trx: Trx, portIds: readonly string[], host: s
   return (rows as { id: string; network_id: string; mac: string; port_security_enabled: boolean; admin_state_up: boolean; pairs: { ip_address: string; mac_address?: string }[]; ips: string[]; rules: { direction: 'ingress' | 'egress'; ethertype: 'IPv4' | 'IPv6'; protocol: string | null; portMin: number | null; portMax: number | null; cidr: string | null; groupId: string | null }[] }[]).filter(p => spellable.mac(p.mac)).map(p => ({
     portId: p.id, networkId: p.network_id, mac: p.mac, fixedIps: p.ips, portSecurity: p.port_security_enabled, adminStateUp: p.admin_state_up,
     allowedAddressPairs: p.pairs.map(a => ({ cidr: a.ip_address, mac: a.mac_address ?? p.mac })).filter(a => spellable.net(a.cidr) && spellable.mac(a.mac)),
-    rules: p.rules.map((r): SecurityRule => ({ direction: r.direction, ethertype: r.ethertype, protocol: protocolNumber(r.protocol), portMin: r.portMin, portMax: r.portMax, remote: r.cidr !== null ? { cidr: r.cidr } : r.groupId !== null ? { groupId: r.groupId } : null })),
+    // `icmp` of an IPv6 rule is ICMPv6 (neutron).
+    rules: p.rules.map((r): SecurityRule => ({ direction: r.direction, ethertype: r.ethertype, protocol: r.ethertype === 'IPv6' && protocolNumber(r.protocol) === 1 ? 58 : protocolNumber(r.protocol), portMin: r.portMin, portMax: r.portMax, remote: r.cidr !== null ? { cidr: r.cidr } : r.groupId !== null ? { groupId: r.groupId } : null })),
   }));
 }
 

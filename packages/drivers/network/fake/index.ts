@@ -3,7 +3,7 @@ import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { GroupMembers, HostNetworking, NetworkDriver, NetworkSpec, PortSecurity, RouterSpec } from '../contract.ts';
 import { namesOf } from '../linuxbridge/names.ts';
-import { checkGroups, checkId, checkNetwork, checkPort, checkRouter } from '../specs.ts';
+import { checkGroups, checkId, checkNetwork, checkPort, checkRouter, hasDhcp } from '../specs.ts';
 
 export type NetworkVerb = Exclude<keyof NetworkDriver, 'name'>;
 
@@ -131,7 +131,7 @@ export function fakeNetwork({ prefix = 'cum', delayMs = 0 }: { prefix?: string; 
       }
     }),
     list: call => act('list', call, (): HostNetworking => ({
-      networks: [...networks.values()].map(s => ({ id: s.id, bridge: names.bridge(s.id), dhcp: serving && s.subnets.some(n => n.dhcpIp !== null), metadata: serving && s.metadata !== null })),
+      networks: [...networks.values()].map(s => ({ id: s.id, bridge: names.bridge(s.id), dhcp: serving && s.subnets.some(hasDhcp), metadata: serving && s.metadata !== null })),
       routers: [...routers.keys()].map(id => ({ id })),
       ports: [...ports.keys()].map(id => ({ id, tapName: names.tap(id), plugged: taps.has(id) })),
       groups: [...groups.keys()],

@@ -1,8 +1,9 @@
 import type { Call } from '../../call.ts';
 import type { NetworkSpec } from '../contract.ts';
+import { familyOf } from '../specs.ts';
 import { LEG, METADATA_IP } from './dhcp.ts';
 import { firewallBase } from './firewall.ts';
-import { addressesOf, addressLines, type Host } from './host.ts';
+import { addressesOf, addressLines, quietIpv6, type Host } from './host.ts';
 import type { HostRoutes } from './hostroutes.ts';
 import { macOf, type Names } from './names.ts';
 import { letBridgedPass, nftJson } from './passage.ts';
@@ -31,8 +32,9 @@ export class Bridges {
     }
     // The host has no part in a project's network: no IPv6 address of its own, no answer to a guest's ARP. Setting all
     // of it each time repairs what a crash left half done.
+    const addresses = await this.#hostAddresses(call, spec, bridge);
     await this.#host.sysctl(call, [
-      `net.ipv6.conf.${bridge}.disable_ipv6=1`, `net.ipv6.conf.${bridge}.accept_ra=0`, `net.ipv4.conf.${bridge}.arp_ignore=${spec.external ? 1 : 8}`,
+      `net.ipv6.conf.${bridge}.disable_ipv6=${addresses.some(a => a.includes(':')) ? 0 : 1}`, `net.ipv6.conf.${bridge}.accept_ra=0`, `net.ipv4.conf.${bridge}.arp_ignore=${spec.external ? 1 : 8}`,
     ]);
     await this.#host.ip(call, [
       `link set ${bridge} alias ${this.#names.alias('network', spec.id)}`,
@@ -45,7 +47,7 @@ export class Bridges {
     if (spec.external && this.#settings.forward !== 'none') await this.#host.sysctl(call, ['net.ipv4.ip_forward=1']);
     await this.#host.ip(call, [
       `link set ${bridge} up`,
-      ...addressLines(bridge, await addressesOf(this.#host, call, bridge), await this.#hostAddresses(call, spec, bridge)),
+      ...addressLines(bridge, await addressesOf(this.#host, call, bridge), addresses),
     ]);
   }
 
@@ -66,7 +68,8 @@ export class Bridges {
     if (!spec.external || !this.#settings.hostAccess) return [];
     const mine: string[] = [];
     for (const s of spec.subnets) {
-      if (s.gatewayIp === null) continue;
+      // A link-local gateway is somebody else's: the host has none that it could choose.
+      if (s.gatewayIp === null || /^fe[89ab]/i.test(s.gatewayIp)) continue;
       if (await this.#routes.uses(call, s.cidr, bridge)) {
         call.log.warn({ networkId: spec.id, cidr: s.cidr }, 'The host gets no address in an external network: its addresses are in use elsewhere');
       } else mine.push(`${s.gatewayIp}/${s.cidr.split('/')[1]}`);
@@ -87,14 +90,14 @@ export class Bridges {
       ]);
     }
     await this.#host.ip(call, [`link set ${leg} mtu ${spec.mtu} alias ${this.#names.alias('network', spec.id)}`, `link set ${leg} master ${bridge} up`]);
-    await this.#host.sysctl(call, ['net.ipv4.ip_forward=0', 'net.ipv4.conf.all.promote_secondaries=1', `net.ipv6.conf.all.disable_ipv6=1`], space);
+    await this.#host.sysctl(call, ['net.ipv4.ip_forward=0', 'net.ipv4.conf.all.promote_secondaries=1', ...quietIpv6(spec.subnets.some(s => s.dhcpIp?.includes(':')), LEG)], space);
     const wanted = spec.subnets.flatMap(s => s.dhcpIp === null ? [] : [`${s.dhcpIp}/${s.cidr.split('/')[1]}`]);
     if (spec.metadata) wanted.push(`${METADATA_IP}/32`);
     await this.#host.ip(call, [
       `link set ${LEG} mtu ${spec.mtu} up`,
       ...addressLines(LEG, await addressesOf(this.#host, call, LEG, space), wanted),
       // Guests of a subnet without DHCP find metadata by their own link-local route; the answer needs a way back.
-      ...spec.subnets.filter(s => s.dhcpIp === null).map(s => `route replace ${s.cidr} dev ${LEG} scope link`),
+      ...spec.subnets.filter(s => s.dhcpIp === null && familyOf(s.cidr) === 4).map(s => `route replace ${s.cidr} dev ${LEG} scope link`),
     ], space);
     return fresh;
   }

@@ -4,6 +4,7 @@ import ipaddr from 'ipaddr.js';
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { DhcpPort, NetworkSpec, SubnetSpec } from '../contract.ts';
+import { familyOf, givesAddresses, hasDhcp } from '../specs.ts';
 import { endDaemon, pidOf, writeIfNew } from './daemons.ts';
 import type { Host } from './host.ts';
 import type { Names } from './names.ts';
@@ -41,7 +42,7 @@ export class Dhcp {
   /** @param fresh the namespace is new: a process of the old one serves nobody */
   async apply(call: Call, spec: NetworkSpec, fresh: boolean): Promise<void> {
     const { conf, pid, mark } = this.#files(spec.id);
-    if (!spec.subnets.some(s => s.dhcpIp !== null)) return this.remove(spec.id);
+    if (!spec.subnets.some(hasDhcp)) return this.remove(spec.id);
     const options = userOptions(spec.ports);
     const base = [...confLines(spec, this.#settings.dhcpLeaseSeconds), `pid-file=${pid}`];
     const changed = await writeIfNew(conf, text([...base, ...options.map(o => o.line)]));
@@ -95,7 +96,7 @@ export class Dhcp {
 const text = (lines: readonly string[]) => `${lines.join('\n')}\n`;
 
 function confLines(spec: NetworkSpec, leaseSeconds: number): string[] {
-  const served = spec.subnets.filter(s => s.dhcpIp !== null);
+  const served = spec.subnets.filter(hasDhcp);
   return [
     // No DNS, no files of the host, no leases, answers on the network's leg only.
     'port=0', 'no-hosts', 'no-resolv', 'no-poll', 'leasefile-ro', 'quiet-dhcp', `interface=${LEG}`, 'bind-interfaces', 'except-interface=lo',
@@ -104,10 +105,10 @@ function confLines(spec: NetworkSpec, leaseSeconds: number): string[] {
     'user=nobody', 'group=nogroup',
     // A guest cannot take more than its share of a broadcast's work.
     'dhcp-lease-max=65536',
-    ...served.flatMap((s, i) => subnetLines(s, `s${i}`, spec, leaseSeconds)),
+    ...served.flatMap((s, i) => (familyOf(s.cidr) === 4 ? subnetLines(s, `s${i}`, spec, leaseSeconds) : subnetLines6(s, `s${i}`, leaseSeconds))),
     ...spec.ports.flatMap(p => p.fixedIps
-      .filter(f => served.some(s => s.id === f.subnetId))
-      .map(f => `dhcp-host=${[p.mac, `set:${portTag(p)}`, f.ip, ...(p.hostname === null ? [] : [p.hostname]), `${leaseSeconds}s`].join(',')}`)),
+      .filter(f => served.some(s => s.id === f.subnetId && givesAddresses(s)))
+      .map(f => `dhcp-host=${[p.mac, `set:${portTag(p)}`, f.ip.includes(':') ? `[${f.ip}]` : f.ip, ...(p.hostname === null ? [] : [p.hostname]), `${leaseSeconds}s`].join(',')}`)),
   ];
 }
 
@@ -132,11 +133,23 @@ function subnetLines(s: SubnetSpec, tag: string, spec: NetworkSpec, leaseSeconds
   ];
 }
 
+function subnetLines6(s: SubnetSpec, tag: string, leaseSeconds: number): string[] {
+  return [
+    // Static also where guests make their own addresses: then it answers questions about everything else.
+    `dhcp-range=set:${tag},${net6(s.cidr)},static,${s.cidr.split('/')[1]},${leaseSeconds}s`,
+    ...dnsLines6(tag, s.dnsNameservers),
+  ];
+}
+export const net6 = (cidr: string): string => ipaddr.IPv6.networkAddressFromCIDR(cidr).toString();
+export const dnsLines6 = (tag: string, servers: readonly string[]): string[] => (servers.length > 0 ? [`dhcp-option=tag:${tag},option6:dns-server,${servers.map(ns => `[${ns}]`).join(',')}`] : []);
+
 const portTag = (p: DhcpPort) => `p${p.id.replaceAll('-', '')}`;
+
+const optionName = (o: DhcpPort['dhcpOptions'][number]) => (o.version === 6 ? `option6:${o.name}` : /^\d+$/.test(o.name) ? o.name : `option:${o.name}`);
 
 function userOptions(ports: readonly DhcpPort[]): UserOption[] {
   return ports.flatMap(p => p.dhcpOptions.map(o => ({
     portId: p.id,
-    line: `dhcp-option-force=tag:${portTag(p)},${/^\d+$/.test(o.name) ? o.name : `option:${o.name}`},${o.value}`,
+    line: `dhcp-option-force=tag:${portTag(p)},${optionName(o)},${o.value}`,
   })));
 }

@@ -4,6 +4,7 @@ import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { GroupMembers, HostNetworking, NetworkDriver, NetworkPlace, NetworkSpec, PortPlace, PortSecurity, RouterSpec } from '../contract.ts';
 import { checkGroups, checkId, checkNetwork, checkPort, checkRouter } from '../specs.ts';
+import { Advertising } from './advertising.ts';
 import { Bridges } from './bridges.ts';
 import { checkHost } from './check.ts';
 import { Dhcp } from './dhcp.ts';
@@ -33,6 +34,7 @@ class LinuxBridge implements NetworkDriver {
   readonly #turns = new Turns();
   /** What each network's wires were last made from, by network id. */
   readonly #wired = new Map<string, string>();
+  readonly #advertising: Advertising;
   readonly #dhcp: Dhcp;
   readonly #metadata: Metadata;
   readonly #bridges: Bridges;
@@ -43,10 +45,11 @@ class LinuxBridge implements NetworkDriver {
     this.#settings = settings;
     this.#names = namesOf(settings.prefix);
     const routes = new HostRoutes(host, settings);
+    this.#advertising = new Advertising(host, settings);
     this.#dhcp = new Dhcp(host, this.#names, settings);
     this.#metadata = new Metadata(host, this.#names, settings, this.#turns);
     this.#bridges = new Bridges(host, this.#names, settings, routes);
-    this.#routers = new Routers(host, this.#names, routes);
+    this.#routers = new Routers(host, this.#names, routes, this.#advertising);
   }
 
   async check(call: Call): Promise<void> {
@@ -132,7 +135,7 @@ class LinuxBridge implements NetworkDriver {
   }
 
   async list(call: Call): Promise<HostNetworking> {
-    return takeInventory(this.#host, call, this.#names, this.#dhcp, this.#metadata);
+    return takeInventory(this.#host, call, this.#names, this.#dhcp, this.#metadata, this.#advertising);
   }
 
   async hostAddressOf(call: Call, networkId: string): Promise<string | null> {
@@ -146,6 +149,7 @@ class LinuxBridge implements NetworkDriver {
     const all = await this.list(call);
     await this.#metadata.end(call);
     for (const network of all.networks) await this.#dhcp.end(network.id);
+    for (const router of all.routers) await this.#advertising.end(router.id);
     if (keepWires) return;
     for (const router of all.routers) await this.removeRouter(call, router.id);
     await this.#host.removeLinks(call, all.ports.map(p => p.tapName));

@@ -1,3 +1,4 @@
+import ipaddr from 'ipaddr.js';
 import type { GroupMembers, PortSecurity, SecurityRule } from '../contract.ts';
 import type { Names } from './names.ts';
 
@@ -91,7 +92,9 @@ function guardRules(p: PortSecurity): string[] {
   ];
   const macs = [...new Set([p.mac, ...own.map(o => o.mac)].map(m => m.toLowerCase()))].join(', ');
   const v4 = own.filter(o => !o.cidr.includes(':'));
-  const v6 = own.filter(o => o.cidr.includes(':'));
+  const given6 = own.filter(o => o.cidr.includes(':'));
+  // An IPv6 station speaks from its link-local address as well; one without IPv6 addresses is none.
+  const v6 = [...given6, ...[...new Set(given6.map(o => o.mac.toLowerCase()))].map(mac => ({ mac, cidr: linkLocalOf(mac) }))];
   return [
     // A VLAN tag or another protocol would carry an address past the rules below.
     'ether type != { ip, ip6, arp } drop',
@@ -99,6 +102,7 @@ function guardRules(p: PortSecurity): string[] {
     // Before it has an address a guest asks for one, and probes whether its address is free.
     `ether type arp arp saddr ether { ${macs} } arp saddr ip 0.0.0.0 accept`,
     'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
+    ...(v6.length > 0 ? ['ip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld-listener-done, mld2-listener-report } accept'] : []),
     'udp sport 67 udp dport 68 drop',
     'udp sport 547 udp dport 546 drop',
     'icmpv6 type { nd-router-advert, nd-redirect } drop',
@@ -106,6 +110,9 @@ function guardRules(p: PortSecurity): string[] {
       `ether type arp ether saddr ${o.mac} arp saddr ether ${o.mac} ${unlessAll('arp saddr ip', o.cidr)}accept`,
       `ether type ip ether saddr ${o.mac} ${unlessAll('ip saddr', o.cidr)}accept`,
     ]),
+    // Who answers that an address is its own must have it.
+    ...v6.map(o => `icmpv6 type nd-neighbor-advert ether saddr ${o.mac} ${unlessAll('ip6 saddr', o.cidr)}${targetIs(o.cidr)}accept`),
+    'icmpv6 type nd-neighbor-advert drop',
     ...v6.map(o => `ether type ip6 ether saddr ${o.mac} ${unlessAll('ip6 saddr', o.cidr)}accept`),
     'drop',
   ];
@@ -113,15 +120,34 @@ function guardRules(p: PortSecurity): string[] {
 
 const unlessAll = (what: string, cidr: string) => cidr.endsWith('/0') ? '' : `${what} ${cidr} `;
 
+/** The address that a station makes of its MAC in fe80::/64 (RFC 4291, appendix A). */
+function linkLocalOf(mac: string): string {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac.split(':').map(part => Number.parseInt(part, 16));
+  const words = [[a ^ 2, b], [c, 0xff], [0xfe, d], [e, f]].map(([high = 0, low = 0]) => (high << 8 | low).toString(16));
+  return ipaddr.IPv6.parse(`fe80::${words.join(':')}`).toString();
+}
+/** The target address of a neighbour advertisement begins 8 bytes behind its head; nft has no name for it before 1.0.8. */
+function targetIs(cidr: string): string {
+  const [address = '', length = '128'] = cidr.split('/');
+  if (length === '0') return '';
+  const bits = ipaddr.IPv6.parse(address).toByteArray().reduce((n, byte) => n << 8n | BigInt(byte), 0n) >> BigInt(128 - Number(length));
+  return `@th,64,${length} 0x${bits.toString(16)} `;
+}
+
 function passRules(p: PortSecurity, direction: SecurityRule['direction']): string[] {
   if (!p.adminStateUp) return ['drop'];
   if (!p.portSecurity) return ['accept'];
   const [sport, dport] = direction === 'egress' ? [68, 67] : [67, 68];
+  const [sport6, dport6] = direction === 'egress' ? [546, 547] : [547, 546];
+  // As neutron: without these there is no IPv6 at all. Guests' own advertisements and redirects do not get this far.
+  const neighbours = direction === 'egress' ? 'nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld-listener-done, mld2-listener-report' : 'mld-listener-query, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert';
   const rules = p.rules.filter(r => r.direction === direction).map(matchOf);
   return [
     'ether type arp accept',
     `meta mark & ${REPLY_MARK} == ${REPLY_MARK} accept`,
     `ether type ip udp sport ${sport} udp dport ${dport} accept`,
+    `ether type ip6 udp sport ${sport6} udp dport ${dport6} accept`,
+    `icmpv6 type { ${neighbours} } accept`,
     ...[...new Set(rules)].map(match => `${match} accept`),
     'drop',
   ];

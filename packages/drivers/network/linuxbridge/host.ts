@@ -1,4 +1,5 @@
 import { ProgramFailed, ProgramMissing, type Runner, type RunOptions } from '@cumulet/exec';
+import ipaddr from 'ipaddr.js';
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 
@@ -111,19 +112,35 @@ export interface Address {
   readonly local: string;
   readonly prefixlen: number;
   readonly family: string;
+  readonly scope: string;
 }
 
-/** The IPv4 addresses of one device, as `ip/prefix`. */
+/** The addresses of one device that somebody gave it (not link-local IPv6 ones), as `ip/prefix`; IPv4 first. */
 export async function addressesOf(host: Host, call: Call, device: string, space?: string): Promise<string[]> {
-  const found = await host.ask<{ addr_info?: Address[] }>(call, ['-4', 'addr', 'show', 'dev', device], space);
-  return found.flatMap(l => l.addr_info ?? []).map(a => `${a.local}/${a.prefixlen}`);
+  const found = await host.ask<{ addr_info?: Address[] }>(call, ['addr', 'show', 'dev', device], space);
+  return found.flatMap(l => l.addr_info ?? []).filter(a => a.family === 'inet' || a.scope === 'global').map(a => `${a.local}/${a.prefixlen}`);
 }
 
-/** The lines that turn a device's IPv4 addresses from `now` into `wanted`. New ones come first, so that a device never loses all. */
+/** The lines that turn a device's addresses from `now` into `wanted`. New ones come first, so that a device never loses all. */
 export function addressLines(device: string, now: readonly string[], wanted: readonly string[]): string[] {
-  const [have, want] = [new Set(now), new Set(wanted)];
+  const [have, want] = [new Set(now), new Set(wanted.map(shortest))];
   return [
-    ...[...want].filter(a => !have.has(a)).map(a => `addr add ${a} dev ${device}`),
+    ...[...want].filter(a => !have.has(a)).map(a => `addr add ${a} dev ${device}${a.includes(':') ? ' nodad' : ''}`),
     ...[...have].filter(a => !want.has(a)).map(a => `addr del ${a} dev ${device}`),
   ];
+}
+
+/** As `ip` writes it: IPv6 in its shortest form. */
+export function shortest(address: string): string {
+  const [ip = '', length] = address.split('/');
+  return ip.includes(':') ? [ipaddr.IPv6.parse(ip).toString(), ...(length === undefined ? [] : [length])].join('/') : address;
+}
+
+/**
+ * Kernel settings of a namespace that speaks IPv6, or not: no advertisement of others is heeded, and an address is good at once (whose it is
+ * says the database; a wait for others who claim it would keep DHCP and routers silent for seconds).
+ */
+export function quietIpv6(on: boolean, ...devices: readonly string[]): string[] {
+  if (!on) return ['net.ipv6.conf.all.disable_ipv6=1'];
+  return ['net.ipv6.conf.all.accept_ra=0', 'net.ipv6.conf.all.accept_dad=0', ...['default', ...devices].flatMap(d => [`net.ipv6.conf.${d}.accept_ra=0`, `net.ipv6.conf.${d}.accept_dad=0`]), 'net.ipv6.conf.all.disable_ipv6=0'];
 }

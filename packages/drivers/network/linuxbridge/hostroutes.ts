@@ -26,9 +26,9 @@ export class HostRoutes {
   }
 
   async apply(call: Call, spec: RouterSpec, bridge: string | undefined): Promise<void> {
-    const via = spec.gateway?.fixedIps[0]?.ip;
+    const via = spec.gateway?.fixedIps.find(f => !f.ip.includes(':'))?.ip;
     const wanted = this.#settings.hostAccess && bridge !== undefined && via !== undefined
-      ? spec.interfaces.filter(i => i.hostAccess).map(i => ipaddr.IPv4.networkAddressFromCIDR(i.cidr).toString() + i.cidr.slice(i.cidr.indexOf('/')))
+      ? spec.interfaces.filter(i => i.hostAccess && !i.ip.includes(':')).map(i => ipaddr.IPv4.networkAddressFromCIDR(i.cidr).toString() + i.cidr.slice(i.cidr.indexOf('/')))
       : [];
     const metric = metricOf(spec.id);
     const mine = (await this.#ours(call)).filter(r => r.metric === metric);
@@ -53,9 +53,9 @@ export class HostRoutes {
     return (await this.#all(call)).some(r => r.dev !== device && overlap(r.dst, cidr));
   }
 
-  /** The networks that the host has devices in, apart from `ours`. */
+  /** The IPv4 networks that the host has devices in, apart from `ours`. */
   async connected(call: Call, ours: (device: string) => boolean): Promise<string[]> {
-    return (await this.#all(call)).filter(r => r.gateway === undefined && r.dev !== undefined && !ours(r.dev)).map(r => r.dst);
+    return (await this.#all(call)).filter(r => r.gateway === undefined && r.dev !== undefined && !r.dst.includes(':') && !ours(r.dev)).map(r => r.dst);
   }
 
   async #delete(call: Call, routes: readonly Route[]): Promise<void> {
@@ -67,7 +67,8 @@ export class HostRoutes {
   }
 
   async #all(call: Call): Promise<Route[]> {
-    return (await this.#host.ask<Route>(call, ['-4', 'route', 'show'])).filter(r => r.dst !== 'default');
+    const both = await Promise.all(['-4', '-6'].map(family => this.#host.ask<Route>(call, [family, 'route', 'show'])));
+    return both.flat().filter(r => r.dst !== 'default' && !r.dst.startsWith('fe80:') && !r.dst.startsWith('multicast'));
   }
 }
 
@@ -77,9 +78,8 @@ function metricOf(routerId: string): number {
 }
 
 function overlap(a: string, b: string): boolean {
-  const [x, y] = [a, b].map(c => ipaddr.IPv4.parseCIDR(c.includes('/') ? c : `${c}/32`)) as [[ipaddr.IPv4, number], [ipaddr.IPv4, number]];
-  const length = Math.min(x[1], y[1]);
-  return x[0].match(y[0], length);
+  const [x, y] = [a, b].map(c => ipaddr.parseCIDR(c.includes('/') ? c : `${c}/${c.includes(':') ? 128 : 32}`)) as [[ipaddr.IPv4 | ipaddr.IPv6, number], [ipaddr.IPv4 | ipaddr.IPv6, number]];
+  return x[0].kind() === y[0].kind() && x[0].match([y[0], Math.min(x[1], y[1])] as never);
 }
 
 function isPrivate(cidr: string): boolean {

@@ -1,5 +1,6 @@
 import type { Call } from '../../call.ts';
 import type { HostNetworking } from '../contract.ts';
+import type { Advertising } from './advertising.ts';
 import type { Dhcp } from './dhcp.ts';
 import type { Host } from './host.ts';
 import type { Metadata } from './metadata.ts';
@@ -12,7 +13,7 @@ interface Listed {
 }
 
 /** What of ours is on the host, read from the host alone: aliases of devices, names of namespaces, chains and sets. */
-export async function takeInventory(host: Host, call: Call, n: Names, dhcp: Dhcp, metadata: Metadata): Promise<HostNetworking> {
+export async function takeInventory(host: Host, call: Call, n: Names, dhcp: Dhcp, metadata: Metadata, advertising: Advertising): Promise<HostNetworking> {
   const [links, spaces, chains, sets, served] = await Promise.all([
     host.links(call), host.spaces(call),
     nftJson<Listed>(host, call, ['list', 'chains', 'bridge']), nftJson<Listed>(host, call, ['list', 'sets', 'bridge']),
@@ -40,7 +41,7 @@ export async function takeInventory(host: Host, call: Call, n: Names, dhcp: Dhcp
   const looseLegs = legs.length > routerLegs.reduce((a, b) => a + b, 0) ? legs.filter(l => l.operstate !== 'UP').map(l => l.ifname) : [];
   return {
     networks: await Promise.all(networkIds.map(async id => ({ id, bridge: n.bridge(id), dhcp: await dhcp.running(id), metadata: served.includes(id) }))),
-    routers: routerIds.map(id => ({ id })),
+    routers: await Promise.all(routerIds.map(async id => (await advertising.isDown(id) ? { id, silent: true } : { id }))),
     ports: portIds.map(id => ({ id, tapName: n.tap(id), plugged: links.get(n.tap(id))?.master !== undefined })),
     groups,
     strays: [

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import { chmod, mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRunner, type Runner } from '@cumulet/exec';
 import { silent } from '../../call.ts';
@@ -128,6 +129,26 @@ async function startGuest(machine: Runner, host: Runner, space: string, place: P
       await ip('addr', 'add', `${address}/24`, 'dev', 'eth0');
       await ip('route', 'replace', '169.254.169.254/32', 'dev', 'eth0');
       if (gateway) await ip('route', 'replace', 'default', 'via', gateway);
+    },
+    async autoconfigured() {
+      for (let tries = 0; tries < 50; tries++) {
+        const shown = (await inside.run('ip', ['-json', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'global', '-tentative'])).stdout;
+        const address = (JSON.parse(shown || '[]') as { addr_info?: { local: string; dynamic?: boolean }[] }[]).flatMap(d => d.addr_info ?? []).find(a => a.dynamic)?.local;
+        if (address !== undefined) return address;
+        await sleep(150);
+      }
+      return undefined;
+    },
+    async dhcp6(stateless = false) {
+      const { stdout } = await inside.run(process.execPath, [fileURLToPath(new URL('./lab_dhcp6.ts', import.meta.url)), stateless ? 'stateless' : 'stateful'], { timeoutMs: 15_000 });
+      const told = JSON.parse(stdout) as { address?: string; dns?: string } | null;
+      if (told?.address) await ip('addr', 'add', `${told.address}/128`, 'dev', 'eth0', 'nodad');
+      return told ?? undefined;
+    },
+    async take6(address, gateway) {
+      await ip('addr', 'flush', 'dev', 'eth0', 'scope', 'global');
+      await ip('addr', 'add', `${address}/64`, 'dev', 'eth0', 'nodad');
+      if (gateway) await ip('-6', 'route', 'replace', 'default', 'via', gateway);
     },
     async setMac(address) {
       await ip('link', 'set', 'eth0', 'address', address);

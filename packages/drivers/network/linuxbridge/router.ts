@@ -1,7 +1,9 @@
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { RouterSpec } from '../contract.ts';
-import { addressesOf, addressLines, type Host, type Link } from './host.ts';
+import { familyOf } from '../specs.ts';
+import type { Advertising } from './advertising.ts';
+import { addressesOf, addressLines, quietIpv6, shortest, type Host, type Link } from './host.ts';
 import type { HostRoutes } from './hostroutes.ts';
 import { shortHash, type Names } from './names.ts';
 import { routerRules } from './routerrules.ts';
@@ -20,10 +22,12 @@ export class Routers {
   readonly #host: Host;
   readonly #names: Names;
   readonly #routes: HostRoutes;
-  constructor(host: Host, names: Names, routes: HostRoutes) {
+  readonly #advertising: Advertising;
+  constructor(host: Host, names: Names, routes: HostRoutes, advertising: Advertising) {
     this.#host = host;
     this.#names = names;
     this.#routes = routes;
+    this.#advertising = advertising;
   }
 
   async apply(call: Call, spec: RouterSpec): Promise<void> {
@@ -34,20 +38,23 @@ export class Routers {
       if (!outside.has(this.#names.bridge(leg.networkId))) throw new DriverError('absent', 'A network of the router is not on this host.', { detail: leg.networkId });
     }
     const inside = await this.#host.ensureSpace(call, space);
-    await this.#host.sysctl(call, ['net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.all.send_redirects=0', 'net.ipv4.conf.all.promote_secondaries=1', 'net.ipv6.conf.all.disable_ipv6=1'], space);
+    const six = legs.some(l => l.addresses.some(a => a.includes(':')));
+    await this.#host.sysctl(call, ['net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.all.send_redirects=0', 'net.ipv4.conf.all.promote_secondaries=1', ...quietIpv6(six), ...(six ? ['net.ipv6.conf.all.forwarding=1', 'net.ipv6.conf.default.ndisc_notify=1'] : [])], space);
     // The rules come before the legs: a router never forwards unfiltered.
     const gatewayBridge = spec.gateway ? this.#names.bridge(spec.gateway.networkId) : undefined;
-    const hostIps = gatewayBridge === undefined ? [] : (await addressesOf(this.#host, call, gatewayBridge)).map(a => a.split('/')[0] as string);
+    const hostIps = gatewayBridge === undefined ? [] : (await addressesOf(this.#host, call, gatewayBridge)).map(a => a.split('/')[0] as string).filter(a => !a.includes(':'));
     await this.#host.nft(call, routerRules(spec, innerGateway(spec), p => innerName('qr', p), hostIps), space);
     await this.#plug(call, space, legs, outside, inside);
     const added = await this.#addresses(call, space, legs);
-    await this.#gatewayRoutes(call, space, spec);
+    for (const version of [4, 6] as const) if (version === 4 || six) await this.#gatewayRoutes(call, space, spec, version);
     await this.#announce(call, space, spec, added, gatewayBridge);
     await this.#routes.apply(call, spec, gatewayBridge);
+    await this.#advertising.apply(call, spec, space, p => innerName('qr', p));
   }
 
   async remove(call: Call, routerId: string): Promise<void> {
     await this.#routes.remove(call, routerId);
+    await this.#advertising.remove(routerId);
     const space = this.#names.routerSpace(routerId);
     if (!(await this.#host.spaces(call)).has(space)) return;
     // The kernel removes a namespace's devices some time later; the outer ends must not stay on their bridges until then.
@@ -112,20 +119,22 @@ export class Routers {
     return added;
   }
 
-  async #gatewayRoutes(call: Call, space: string, spec: RouterSpec): Promise<void> {
+  async #gatewayRoutes(call: Call, space: string, spec: RouterSpec, version: 4 | 6): Promise<void> {
     const device = innerGateway(spec);
-    const first = spec.gateway?.fixedIps.find(f => f.gatewayIp !== null);
-    const wanted = new Map(spec.routes.map(r => [plain(r.destination), r.nexthop]));
+    const first = spec.gateway?.fixedIps.find(f => f.gatewayIp !== null && familyOf(f.cidr) === version);
+    const wanted = new Map(spec.routes.filter(r => familyOf(r.destination) === version).map(r => [plain(r.destination), shortest(r.nexthop)]));
     // A static default route of the project takes the place of the gateway's.
-    if (device && first?.gatewayIp && !wanted.has('default')) wanted.set('default', first.gatewayIp);
-    const now = await this.#host.ask<{ dst: string; gateway?: string; protocol?: string }>(call, ['-4', 'route', 'show', 'proto', 'static'], space);
-    const stale = now.filter(r => wanted.get(plain(r.dst)) !== r.gateway).map(r => `route del ${r.dst} proto static`);
+    if (device && first?.gatewayIp && !wanted.has('default')) wanted.set('default', shortest(first.gatewayIp));
+    const now = await this.#host.ask<{ dst: string; gateway?: string; protocol?: string }>(call, [`-${version}`, 'route', 'show', 'proto', 'static'], space);
+    const stale = now.filter(r => wanted.get(plain(r.dst)) !== r.gateway).map(r => `${version === 6 ? '-6 ' : ''}route del ${r.dst} proto static`);
     await this.#host.ip(call, stale, space);
     for (const [destination, nexthop] of wanted) {
       if (now.some(r => plain(r.dst) === destination && r.gateway === nexthop)) continue;
-      const source = destination === 'default' && nexthop === first?.gatewayIp ? ` src ${first.ip}` : '';
+      const isGateway = destination === 'default' && first?.gatewayIp && nexthop === shortest(first.gatewayIp);
+      // A link-local gateway is one of a device.
+      const source = isGateway ? ` dev ${device} src ${first.ip}` : '';
       try {
-        await this.#host.ip(call, [`route replace ${destination} via ${nexthop}${source} proto static`], space);
+        await this.#host.ip(call, [`${version === 6 ? '-6 ' : ''}route replace ${destination} via ${nexthop}${source} proto static`], space);
       } catch (error) {
         // A next hop that is in no network of the router is the project's affair and harms nobody else.
         if (!(error instanceof DriverError) || error.kind !== 'broken') throw error;
@@ -138,7 +147,7 @@ export class Routers {
   async #announce(call: Call, space: string, spec: RouterSpec, added: ReadonlyMap<Leg, string[]>, gatewayBridge: string | undefined): Promise<void> {
     const device = innerGateway(spec);
     if (device === undefined || gatewayBridge === undefined) return;
-    const fresh = [...added].filter(([leg]) => leg.inner === device).flatMap(([, ips]) => ips.map(ip => ip.split('/')[0] as string));
+    const fresh = [...added].filter(([leg]) => leg.inner === device).flatMap(([, ips]) => ips.map(ip => ip.split('/')[0] as string)).filter(ip => !ip.includes(':'));
     await this.#host.ip(call, fresh.map(ip => `neigh flush to ${ip} dev ${gatewayBridge}`));
     for (const ip of fresh) await this.#host.leave(call, 'ip', ['netns', 'exec', space, 'arping', '-U', '-q', '-c', '1', '-I', device, '-s', ip, ip]);
   }
@@ -148,5 +157,8 @@ const lengthOf = (cidr: string) => cidr.split('/')[1] as string;
 /** Device names inside a router's namespace, as in Neutron. */
 const innerName = (kind: 'qr' | 'qg', portId: string) => `${kind}-${shortHash(portId, 10)}`;
 const innerGateway = (spec: RouterSpec) => spec.gateway ? innerName('qg', spec.gateway.portId) : undefined;
-/** `ip` writes 0.0.0.0/0 as default and leaves out /32. */
-const plain = (destination: string) => destination === '0.0.0.0/0' ? 'default' : destination.replace(/\/32$/, '');
+/** `ip` writes 0.0.0.0/0 and ::/0 as default and leaves out /32 and /128. */
+function plain(destination: string): string {
+  if (!destination.includes(':')) return destination === '0.0.0.0/0' ? 'default' : destination.replace(/\/32$/, '');
+  return shortest(destination) === '::/0' ? 'default' : shortest(destination).replace(/\/128$/, '');
+}

@@ -1,4 +1,5 @@
 import type { RouterSpec } from '../contract.ts';
+import { familyOf } from '../specs.ts';
 
 /**
  * The whole rule set of a router's namespace; loading it replaces the one before in one step.
@@ -15,21 +16,28 @@ export function routerRules(spec: RouterSpec, gateway: string | undefined, leg: 
   const own = spec.gateway?.fixedIps ?? [];
   const legs = [...new Set(spec.interfaces.map(i => leg(i.portId)))];
   const open = [...new Set(spec.interfaces.filter(i => i.hostAccess).map(i => leg(i.portId)))];
-  const snat = own[0]?.ip;
+  const snat = own.find(f => !f.ip.includes(':'))?.ip;
+  const scopes = scopesOf(spec, leg);
   const table = 'table inet router';
   const outward = gateway === undefined ? [] : [
     `oifname "${gateway}" snat ip to ip saddr map @to_floating`,
+    // Addresses of the external network's own plan go out as they are.
+    ...(scopes.plain4.length > 0 ? [`iifname ${set(scopes.plain4.map(quoted))} oifname "${gateway}" meta nfproto ipv4 accept`] : []),
     ...(snat !== undefined && spec.gateway?.enableSnat ? [`oifname "${gateway}" meta nfproto ipv4 snat ip to ${snat}`] : []),
     // A guest that asks another one of this router by its floating IP: the answer has to come back through the router.
     'oifname @legs iifname @legs ct status dnat snat ip to ip saddr map @to_floating',
     ...(snat !== undefined ? [`oifname @legs iifname @legs ct status dnat meta nfproto ipv4 snat ip to ${snat}`] : []),
   ];
   const inward = gateway === undefined ? [] : [
+    // IPv6 is never translated: what is of the external network's plan passes both ways, the rest stays inside.
+    ...(scopes.plain6.length > 0 ? [`meta nfproto ipv6 iifname ${set(scopes.plain6.map(quoted))} oifname "${gateway}" accept`, `meta nfproto ipv6 iifname "${gateway}" oifname ${set(scopes.plain6.map(quoted))} accept`] : []),
+    `meta nfproto ipv6 oifname "${gateway}" drop`,
+    ...(scopes.plain4.length > 0 ? [`meta nfproto ipv4 iifname "${gateway}" oifname ${set(scopes.plain4.map(quoted))} accept`] : []),
     `iifname @legs oifname "${gateway}" accept`,
     `iifname "${gateway}" ct status dnat accept`,
     ...(open.length > 0 && hostIps.length > 0 ? [`iifname "${gateway}" oifname ${set(open.map(quoted))} ip saddr ${set(hostIps)} accept`] : []),
     // Without SNAT the router is a plain router: its networks are meant to be reached from outside.
-    ...(spec.gateway?.enableSnat === false ? [`iifname "${gateway}" oifname @legs accept`] : []),
+    ...(spec.gateway?.enableSnat === false ? [`meta nfproto ipv4 iifname "${gateway}" oifname @legs accept`] : []),
   ];
   return [
     'flush ruleset',
@@ -38,12 +46,13 @@ export function routerRules(spec: RouterSpec, gateway: string | undefined, leg: 
     ...named('map', 'to_fixed', 'ipv4_addr : ipv4_addr', floating.map(f => `${f.floatingIp} : ${f.fixedIp}`)),
     ...named('map', 'to_floating', 'ipv4_addr : ipv4_addr', floating.map(f => `${f.fixedIp} : ${f.floatingIp}`)),
     ...named('set', 'pairs', 'ipv4_addr . ipv4_addr', floating.map(f => `${f.floatingIp} . ${f.fixedIp}`)),
-    ...named('set', 'own', 'ipv4_addr', own.map(f => f.ip)),
+    ...named('set', 'own', 'ipv4_addr', own.map(f => f.ip).filter(ip => !ip.includes(':'))),
     ...chain('arriving', 'type nat hook prerouting priority -100; policy accept;', floating.length > 0 ? ['dnat ip to ip daddr map @to_fixed'] : []),
     ...chain('leaving', 'type nat hook postrouting priority 100; policy accept;', outward),
     ...chain('forwarded', 'type filter hook forward priority 0; policy drop;', [
       'ct status dnat ct original ip daddr . ct reply ip saddr != @pairs drop',
       'ct status snat ct reply ip daddr != @own ct reply ip daddr . ct original ip saddr != @pairs drop',
+      ...scopes.apart.map(({ family, from, to }) => `meta nfproto ${family} iifname "${from}" oifname "${to}" ct status & dnat == 0 drop`),
       'ct state established,related accept',
       'iifname @legs oifname @legs accept',
       ...inward,
@@ -57,6 +66,21 @@ export function routerRules(spec: RouterSpec, gateway: string | undefined, leg: 
   function chain(name: string, hook: string, rules: readonly string[]): string[] {
     return [`add chain inet router ${name} { ${hook} }`, ...rules.map(r => `add rule inet router ${name} ${r}`)];
   }
+}
+
+/**
+ * What address scopes mean: pairs of legs that may not reach each other, and the legs whose addresses are of the external network's plan. In
+ * IPv4 that takes a scope that is named; in IPv6 having none is a plan as well.
+ */
+function scopesOf(spec: RouterSpec, leg: (portId: string) => string) {
+  const of = (version: 4 | 6) => new Map(spec.interfaces.filter(i => familyOf(i.cidr) === version).map(i => [leg(i.portId), i.addressScope ?? null]));
+  const outside = (version: 4 | 6) => spec.gateway?.fixedIps.find(f => familyOf(f.cidr) === version);
+  const plain = (version: 4 | 6) => {
+    const scope = outside(version)?.addressScope ?? null;
+    return outside(version) === undefined || (version === 4 && scope === null) ? [] : [...of(version)].filter(([, s]) => s === scope).map(([device]) => device);
+  };
+  const apart = ([4, 6] as const).flatMap(version => [...of(version)].flatMap(([from, a]) => [...of(version)].filter(([, b]) => a !== b).map(([to]) => ({ family: version === 4 ? 'ipv4' : 'ipv6', from, to }))));
+  return { plain4: plain(4), plain6: plain(6), apart };
 }
 
 const set = (elements: readonly string[]) => `{ ${elements.join(', ')} }`;

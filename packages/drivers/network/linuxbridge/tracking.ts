@@ -33,6 +33,7 @@ export function trackingBase(n: Names, settings: LinuxBridgeSettings, denied: re
         'iifname @projects drop',
         'iifname @externals ct state established,related accept',
         'iifname @externals icmp type echo-request accept',
+        'iifname @externals icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept',
         'iifname @externals drop',
       ],
     },
