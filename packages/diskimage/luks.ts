@@ -71,12 +71,16 @@ export async function createLuks(runner: Runner, path: string, contentBytes: num
     await withSecret(options.passphrase, (secret) => runner.run('qemu-img', ['create', '-q', '-f', 'luks', ...secret, '-o', of, path, String(contentBytes)], {
       env: { MALLOC_ARENA_MAX: '2' }, timeoutMs: 300_000, limits: { memoryBytes: 1536 << 20, cpuSeconds: 120 }, ...(options.signal && { signal: options.signal }),
     }));
-    await using file = await open(path, 'r+');
-    const offset = Buffer.alloc(4);
-    offset.writeUInt32BE(luksHeaderBytes / SECTOR);
-    await file.write(offset, 0, 4, PAYLOAD_OFFSET_AT);
-    await file.truncate(luksHeaderBytes + contentBytes);
-    await file.sync();
+    const file = await open(path, 'r+');
+    try {
+      const offset = Buffer.alloc(4);
+      offset.writeUInt32BE(luksHeaderBytes / SECTOR);
+      await file.write(offset, 0, 4, PAYLOAD_OFFSET_AT);
+      await file.truncate(luksHeaderBytes + contentBytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     await rm(path, { force: true });
     throw error;

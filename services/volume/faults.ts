@@ -5,7 +5,6 @@ import { BadRequest, Conflict, NotFound, TooLarge } from '@cumulet/wire';
 export const invalidVolume = (reason: string) => new BadRequest(`Invalid volume: ${reason}`);
 export const invalidSnapshot = (reason: string) => new BadRequest(`Invalid snapshot: ${reason}`);
 export const invalidInput = (reason: string) => new BadRequest(`Invalid input received: ${reason}`);
-export const invalidType = (reason: string) => new BadRequest(`Invalid volume type: ${reason}`);
 export const invalidGroup = (reason: string) => new BadRequest(`Invalid group: ${reason}`);
 export const invalidGroupSnapshot = (reason: string) => new BadRequest(`Invalid group snapshot: ${reason}`);
 
