@@ -18,7 +18,7 @@ export const routes = (rt: Runtime): Operation[] => [
     handler: async ctx => {
       const key = ctx.params['key'] ?? '';
       const all = await facts(rt, ctx as never);
-      if (!(key in all)) throw new NotFound(`Volume ${ctx.params['volume_id']} has no encryption metadata with key ${key}.`);
+      if (!Object.hasOwn(all, key)) throw new NotFound(`Volume ${ctx.params['volume_id']} has no encryption metadata with key ${key}.`);
       return all[key] === null || typeof all[key] === 'number' ? JSON.stringify(all[key]) : all[key];
     },
   }),
