@@ -34,7 +34,8 @@ export const routes = (c: Compute): Operation[] => {
     return row;
   };
   const named = (error: unknown, given: string): never => { throw duplicateOf(error) === undefined ? error : new Conflict(`Aggregate ${given} already exists.`); };
-  const save = async (trx: Trx, row: Row, set: Record<string, unknown>) => { const [saved] = await trx('aggregates').where({ num: row.num }).update({ ...set, updated_at: trx.fn.now() }).returning('*'); return { aggregate: view(saved as Row) }; };
+  /** Hosts and metadata are no change of the aggregate itself: upstream's `updated_at` is as it was. */
+  const save = async (trx: Trx, row: Row, set: Record<string, unknown>) => { const [saved] = await trx('aggregates').where({ num: row.num }).update(set).returning('*'); return { aggregate: view(saved as Row) }; };
   /** A zone may not be pulled from under servers, and a host is in one zone only. */
   const zoneMayChange = async (trx: Trx, row: Row, to: string | null | undefined) => {
     if (to === undefined || to === (row.metadata['availability_zone'] ?? null) || row.hosts.length === 0) return;
@@ -71,7 +72,7 @@ export const routes = (c: Compute): Operation[] => {
         await zoneMayChange(trx, row, wanted);
         const metadata = { ...row.metadata, ...(wanted ? { availability_zone: wanted } : {}) };
         if (wanted === null) delete metadata['availability_zone'];
-        return save(trx, row, { ...(to === undefined ? {} : { name: to }), metadata: JSON.stringify(metadata) }).catch((error: unknown) => named(error, to ?? ''));
+        return save(trx, row, { ...(to === undefined ? {} : { name: to }), metadata: JSON.stringify(metadata), updated_at: trx.fn.now() }).catch((error: unknown) => named(error, to ?? ''));
       }),
     }),
     operation({

@@ -13,9 +13,9 @@ const View = shape('Diagnostics', z.any());
 export const changes: Change[] = [
   { at: '2.48', shape: 'Diagnostics', why: 'diagnostics have one form for every hypervisor', down: (d: ReturnType<typeof view>) => older(d) },
 ];
-/** `driver` is one of upstream's few names; nova's own fake says libvirt too. */
-const view = (d: Diagnostics) => ({
-  state: d.state, driver: 'libvirt', hypervisor: d.hypervisor, hypervisor_os: 'linux', uptime: d.uptimeSeconds, config_drive: d.configDrive, num_cpus: d.cpus.length, num_nics: d.nics.length, num_disks: d.disks.length,
+/** `driver` is one of upstream's few names; nova's own fake says libvirt too. The uptime is counted from the launch, as there: hypervisors do not know it. */
+const view = (d: Diagnostics, launched: Date | null, now: number) => ({
+  state: d.state, driver: 'libvirt', hypervisor: d.hypervisor, hypervisor_os: 'linux', uptime: d.uptimeSeconds ?? (launched === null ? null : Math.max(0, Math.floor((now - launched.getTime()) / 1000))), config_drive: d.configDrive, num_cpus: d.cpus.length, num_nics: d.nics.length, num_disks: d.disks.length,
   cpu_details: d.cpus.map(x => ({ id: x.id, time: x.timeNanoseconds, utilisation: x.utilisation })),
   nic_details: d.nics.map(n => ({ mac_address: n.mac, rx_octets: n.rxBytes, rx_packets: n.rxPackets, rx_errors: n.rxErrors, rx_drop: n.rxDrop, rx_rate: null, tx_octets: n.txBytes, tx_packets: n.txPackets, tx_errors: n.txErrors, tx_drop: n.txDrop, tx_rate: null })),
   disk_details: d.disks.map(x => ({ read_bytes: x.readBytes, read_requests: x.readRequests, write_bytes: x.writeBytes, write_requests: x.writeRequests, errors_count: x.errors })),
@@ -39,7 +39,7 @@ export const routes = (c: Compute): Operation[] => {
         const row = await serverFor(ctx as never, db);
         refuseNowhere(row);
         if (row.power_state !== 'running') throw new Conflict(`Cannot 'get_diagnostics' instance ${row.id} while it is in power state ${row.power_state === 'nostate' ? 'pending' : row.power_state}`);
-        return view(await askHost<Diagnostics>(c, ctx, row.host, row.id, { serverId: row.id, what: 'diagnostics' }));
+        return view(await askHost<Diagnostics>(c, ctx, row.host, row.id, { serverId: row.id, what: 'diagnostics' }), row.launched_at, c.rt.clock());
       },
     }),
     operation({
