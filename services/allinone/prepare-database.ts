@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { loadSettings } from '@cumulet/config';
 import { tokenFacts } from '@cumulet/identity';
 import { openRuntime } from '@cumulet/service';
@@ -9,6 +10,7 @@ import { keepPasswords } from './passwords.ts';
 const settings = loadSettings();
 if (!settings.databaseUrl) throw new Error('DATABASE_URL is not set');
 await migrateDatabase(settings.databaseUrl);
+mkdirSync(settings.home, { recursive: true, mode: 0o711 });
 const passwords = keepPasswords(`${settings.home}/passwords.json`, settings.passwords);
 const rt = await openRuntime({ settings: { ...settings, passwords }, name: 'bootstrap', facts: tokenFacts });
 await bootstrapCloud(rt);

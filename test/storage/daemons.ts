@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** The programs that a storage target is made of: they start together, log into one folder and go together. */
 export interface Daemons {
   start(name: string, program: string, args: readonly string[]): void;
-  /** Asks again until it is true; a daemon that ended meanwhile, or a minute, is an error that shows its log. */
+  /** Asks again until it is true; a daemon that ended meanwhile, or three minutes, is an error that shows its log. */
   until(what: string, ready: () => Promise<boolean> | boolean): Promise<void>;
   /** `SIGKILL` and a new start with the same arguments. */
   restart(name: string): Promise<void>;
@@ -32,7 +32,7 @@ export function daemons(folder: string): Daemons {
       running.set(name, { child, program, args, log });
     },
     async until(what, ready) {
-      for (const limit = Date.now() + 60_000; ; await sleep(100)) {
+      for (const limit = Date.now() + 180_000; ; await sleep(100)) {
         if (await ready()) return;
         const dead = [...running].find(([, { child }]) => child.exitCode !== null || child.signalCode !== null);
         if (!dead && Date.now() < limit) continue;
