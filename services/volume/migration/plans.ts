@@ -4,7 +4,7 @@ import type { Outcome, Run, TaskFacts } from '@cumulet/tasks';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { described } from '../attachments/plans.ts';
-import { attachmentById } from '../attachments/store.ts';
+import { attachmentById, followAttachments } from '../attachments/store.ts';
 import { copied, recrypted } from '../copying.ts';
 import { call, driverOf, plan, type VolumeDeps } from '../deps.ts';
 import { swapGuestPlan } from '../host/guest_plans.ts';

@@ -1,8 +1,9 @@
-import { tryMove, type Trx } from '@cumulet/db';
+import { tryMove } from '@cumulet/db';
 import { DriverError, need } from '@cumulet/drivers';
 import type { ImageFile, LuksKey, Provided } from '@cumulet/drivers/block';
 import { images } from '@cumulet/image';
 import type { Outcome, TaskFacts } from '@cumulet/tasks';
+import type { Knex } from 'knex';
 import { z } from 'zod';
 import { followAttachments } from '../attachments/store.ts';
 import { copied } from '../copying.ts';
@@ -38,7 +39,7 @@ async function snapshotWithVolume(t: Pick<Step, 'transaction'>, id: string): Pro
 }
 
 /** Ends a task on a volume: the status it shall have, unless another task has taken it over, and a message when it failed. */
-export async function settleVolume(trx: Trx, how: Outcome, t: TaskFacts, o: { id: string; from: readonly VolumeStatus[]; done: VolumeStatus; failed: VolumeStatus; cancelled?: VolumeStatus; action: Action; detail?: Detail; set?: Partial<VolumeRow>; setFailed?: Partial<VolumeRow> }): Promise<VolumeRow | undefined> {
+export async function settleVolume(trx: Knex.Transaction, how: Outcome, t: TaskFacts, o: { id: string; from: readonly VolumeStatus[]; done: VolumeStatus; failed: VolumeStatus; cancelled?: VolumeStatus; action: Action; detail?: Detail; set?: Partial<VolumeRow>; setFailed?: Partial<VolumeRow> }): Promise<VolumeRow | undefined> {
   const to = how.state === 'done' ? o.done : how.state === 'cancelled' ? o.cancelled ?? o.failed : o.failed;
   const set = how.state === 'done' ? o.set : o.setFailed;
   const row = await tryMove<VolumeStatus, VolumeRow>(trx, Volume, o.id, { from: o.from, to, heldBy: t.taskId, ...(set ? { set: encode(set) } : {}) });
