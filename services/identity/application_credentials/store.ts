@@ -23,7 +23,7 @@ export const findByName = (trx: Trx, userId: string, name: string): Promise<AppC
 
 export const accessRuleIds = (trx: Trx, appCredId: string): Promise<string[]> => trx('application_credential_access_rules').where({ application_credential_id: appCredId }).pluck('access_rule_id').then(ids => ids as string[]);
 export const accessRulesOf = async (trx: Trx, appCredId: string): Promise<AccessRule[]> =>
-  trx('application_credential_access_rules as l').join('access_rules as r', 'r.id', 'l.access_rule_id').where('l.application_credential_id', appCredId).orderBy('r.id').select('r.id', 'r.service', 'r.method', 'r.path');
+  trx('application_credential_access_rules as l').join('access_rules as r', 'r.id', 'l.access_rule_id').where('l.application_credential_id', appCredId).orderBy('l.position').select('r.id', 'r.service', 'r.method', 'r.path');
 
 const quick = 'sha256:';
 const digest = (secret: string) => createHash('sha256').update(secret).digest();

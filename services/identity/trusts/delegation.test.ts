@@ -78,6 +78,8 @@ test('access rules: kept, shared by words, and held to', async () => {
   const rules = [{ service: 'identity', method: 'GET', path: '/v3/auth/projects' }];
   const made = (await appCred(who, { access_rules: rules })).body.application_credential;
   expect(made.access_rules).toEqual([{ id: expect.any(String), ...rules[0] }]);
+  const several = ['GET', 'PUT', 'DELETE', 'POST', 'HEAD'].map(method => ({ service: 'monitoring', method, path: '/v2.0/metrics' }));
+  expect((await appCred(await person('member'), { access_rules: several })).body.application_credential.access_rules).toEqual(several.map(r => ({ id: expect.any(String), ...r })));
   const listed = (await who.call('GET', `/v3/users/${who.id}/access_rules`)).body.access_rules;
   expect(listed).toHaveLength(1);
   const second = (await appCred(who, { access_rules: [{ id: listed[0].id }] })).body.application_credential;
