@@ -37,6 +37,7 @@ export const test = [
 export const storage = [
   { purpose: 'Ceph', names: ['ceph-common', 'ceph-mon', 'ceph-mgr', 'ceph-osd'], without: 'nothing is tested on Ceph' },
   { purpose: 'Swift', names: ['swift-proxy', 'swift-account', 'swift-container', 'swift-object', 'memcached'], without: 'nothing is tested on Swift' },
+  { purpose: 'NFS', names: ['nfs-ganesha', 'nfs-ganesha-vfs', 'nfs-common', 'user-mode-linux'], without: 'nothing is tested on NFS' },
   { purpose: "Cinder's own backup drivers", names: ['python3-cinder', 'python3-zstd'], without: 'no backup is exchanged with Cinder' },
 ];
 
