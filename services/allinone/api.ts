@@ -23,6 +23,7 @@ const apps = await Promise.all(Object.entries(makers).map(async ([name, make]) =
   await app.listen({ host: settings.bind, port: settings.ports[name as ServiceName] });
   return app;
 }));
+globalThis.gc?.();
 // Whatever the log level: the supervisor waits for it.
 createLog({ ...settings, logLevel: 'info' }, 'api').info({ ports: settings.ports }, 'listening');
 

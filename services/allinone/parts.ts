@@ -109,6 +109,12 @@ function shareCapabilities(home: Home, cache: string): void {
   if (!existsSync(`${libvirtFolder(home)}/cache`)) symlinkSync(sharedCapabilities(cache), `${libvirtFolder(home)}/cache`);
 }
 
+/**
+ * Starting leaves twice as much garbage as a service ever needs; each calls `gc` when it is ready. Young generations of V8's default, 16 MiB, grow to all of that whatever the load;
+ * half of it costs no time that could be measured, a quarter 8 %.
+ */
+const heap = ['--expose-gc', '--max-semi-space-size=8'];
+
 /** One of our own processes. It has said `readyWord` in its log when it is ready. */
 export function servicePart({ home, runner, reports }: Tools, o: { name: string; main: string; settingsFile: string; compileCache: string; readyWord: string; graceMs: number }): Part {
   let ready = false;
@@ -118,7 +124,7 @@ export function servicePart({ home, runner, reports }: Tools, o: { name: string;
     env: { CUMULET_HOME: home.path, CUMULET_CONFIG: o.settingsFile, NODE_COMPILE_CACHE: o.compileCache },
     async command() {
       ready = false;
-      return [process.execPath, `${repository}/${o.main}`];
+      return [process.execPath, ...heap, `${repository}/${o.main}`];
     },
     onLine(line) {
       ready ||= line.includes(word);

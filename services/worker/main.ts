@@ -8,6 +8,7 @@ import { startWorker } from './worker.ts';
 const settings = loadSettings();
 const rt = await openRuntime({ settings, name: 'worker', facts: tokenFacts });
 const worker = await startWorker(rt, await openWorks(rt));
+globalThis.gc?.();
 // Whatever the log level: the supervisor waits for it.
 createLog({ ...settings, logLevel: 'info' }, 'worker').info({ queues: worker.queues }, 'working');
 let stopping = false;
