@@ -160,7 +160,7 @@ test('storage that the server\'s host does not reach is refused beforehand, and 
   const there = a.to.replace('testhost', 'farhost');
   await db.raw(`insert into volume_services (binary_name, host) select binary_name, replace(host, 'testhost', 'farhost') from volume_services where binary_name = 'cinder-volume' on conflict do nothing`);
   await db.raw(`insert into volume_pools (id, service_host, backend, pool, total_gb, free_gb, provisioned_gb, thin, reserved_percentage, max_over_subscription_ratio, capabilities)
-    select ?, ?, backend, pool, total_gb, free_gb, provisioned_gb, thin, reserved_percentage, max_over_subscription_ratio, capabilities || '{"storage_protocol": "file", "volume_backend_name": "far"}' from volume_pools where id = ?`, [there, there.split('#')[0], a.to]);
+    select ?, ?, backend, pool, total_gb, free_gb, provisioned_gb, thin, reserved_percentage, max_over_subscription_ratio, capabilities || '{"storage_protocol": "file", "volume_backend_name": "far"}' from volume_pools where id = ?`, [there, there.split('#')[0] ?? '', a.to]);
   const asked = await p.act(a.id, { 'os-migrate_volume': { host: there } });
   expect([asked.status, sentence(asked)]).toEqual([400, expect.stringContaining('local storage of its host')]);
   expect(sentence(await p.act(free, { 'os-migrate_volume': { host: there } }))).toContain('no host reaches both backends');
