@@ -43,17 +43,24 @@ export function networkData(ports: readonly PortFacts[]): string {
       for (const s of dns) services.set(s.address, s);
       const family = ip.ip_address.includes(':') ? 6 : 4;
       const base = { id: `network${networks.length}`, link, network_id: port.network_id };
-      if (subnet?.enable_dhcp ?? true) networks.push({ ...base, type: `ipv${family}_dhcp` });
-      else {
-        const [, bits = '32'] = (subnet as { cidr: string }).cidr.split('/');
-        const routes = [...(subnet?.gateway_ip ? [{ network: family === 4 ? '0.0.0.0' : '::', netmask: family === 4 ? '0.0.0.0' : '::', gateway: subnet.gateway_ip }] : []), ...(subnet?.host_routes ?? []).map(r => ({ network: r.destination.split('/')[0], netmask: netmask(Number(r.destination.split('/')[1] ?? 32)), gateway: r.nexthop }))];
-        networks.push({ ...base, type: `ipv${family}`, ip_address: ip.ip_address, netmask: family === 4 ? netmask(Number(bits)) : `${bits}`, routes, services: dns });
-      }
+      // A guest that learns an IPv6 address by announcements is told the address all the same, and how it learns it.
+      const mode = subnet?.ipv6_address_mode ?? null;
+      if (subnet === undefined || (subnet.enable_dhcp && mode === null)) { networks.push({ ...base, type: `ipv${family}_dhcp` }); continue; }
+      const any = family === 4 ? '0.0.0.0' : '::';
+      const routes = [...(subnet.gateway_ip === null ? [] : [{ network: any, netmask: any, gateway: subnet.gateway_ip }]), ...subnet.host_routes.map(r => ({ network: r.destination.split('/')[0], netmask: netmask(r.destination), gateway: r.nexthop }))];
+      networks.push({ ...base, type: `ipv${family}${mode === null ? '' : `_${mode}`}`, ip_address: ip.ip_address, netmask: netmask(subnet.cidr), routes, services: dns });
     }
   }
   return JSON.stringify({ links, networks, services: [...services.values()] });
 }
-const netmask = (bits: number) => [24, 16, 8, 0].map(shift => ((bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0) >>> shift) & 255).join('.');
+/** `255.255.255.0`, `ffff:ffff:ffff:ffff::`: of a range in its short form. */
+function netmask(cidr: string): string {
+  const v6 = cidr.includes(':');
+  const bits = Number(cidr.split('/')[1] ?? (v6 ? 128 : 32));
+  if (!v6) return [24, 16, 8, 0].map(shift => ((bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0) >>> shift) & 255).join('.');
+  const groups = Array.from({ length: 8 }, (_, i) => (0xffff & (0xffff << (16 - Math.min(16, Math.max(0, bits - 16 * i))))).toString(16)).filter(group => group !== '0');
+  return groups.length === 8 ? groups.join(':') : `${groups.join(':')}::`;
+}
 
 /** The EC2 tree under one version. */
 export function ec2Tree(d: MetadataDocument): Node {

@@ -13,7 +13,7 @@ import type { NetworkDeps } from '../wiring/tasks.ts';
 
 /** What compute may do with networks, in its own transaction: no token, no HTTP. Who may do it is decided there; what is visible, here. */
 export interface Who { readonly projectId: string | undefined; readonly userId: string; readonly admin: boolean }
-export interface SubnetFacts { readonly id: string; readonly cidr: string; readonly gateway_ip: string | null; readonly enable_dhcp: boolean; readonly dns_nameservers: readonly string[]; readonly host_routes: readonly { destination: string; nexthop: string }[]; readonly ip_version: 4 | 6 }
+export interface SubnetFacts { readonly id: string; readonly cidr: string; readonly gateway_ip: string | null; readonly enable_dhcp: boolean; readonly dns_nameservers: readonly string[]; readonly host_routes: readonly { destination: string; nexthop: string }[]; readonly ip_version: 4 | 6; readonly ipv6_address_mode: string | null }
 export interface PortFacts {
   readonly id: string; readonly network_id: string; readonly network_name: string; readonly mac_address: string; readonly status: string; readonly project_id: string; readonly device_id: string;
   readonly fixed_ips: readonly { subnet_id: string; ip_address: string }[];
@@ -30,7 +30,7 @@ const factsSql = `select p.id::text, p.network_id::text, n.name as network_name,
     coalesce((select jsonb_agg(jsonb_build_object('subnet_id', a.subnet_id, 'ip_address', host(a.ip)) order by a.position, a.ip) from ip_allocations a where a.port_id = p.id), '[]') as fixed_ips,
     coalesce((select jsonb_agg(jsonb_build_object('fixed_ip_address', host(f.fixed_ip), 'floating_ip_address', host(f.floating_ip))) from floating_ips f where f.port_id = p.id), '[]') as floating_ips,
     coalesce((select jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name) order by g.name) from port_security_groups pg join security_groups g on g.id = pg.security_group_id where pg.port_id = p.id), '[]') as security_groups,
-    coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'cidr', s.cidr::text, 'gateway_ip', host(s.gateway_ip), 'enable_dhcp', s.enable_dhcp, 'dns_nameservers', to_jsonb(s.dns_nameservers), 'host_routes', s.host_routes, 'ip_version', s.ip_version))
+    coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'cidr', s.cidr::text, 'gateway_ip', host(s.gateway_ip), 'enable_dhcp', s.enable_dhcp, 'dns_nameservers', to_jsonb(s.dns_nameservers), 'host_routes', s.host_routes, 'ip_version', s.ip_version, 'ipv6_address_mode', s.ipv6_address_mode))
       from subnets s where s.id in (select a.subnet_id from ip_allocations a where a.port_id = p.id)), '[]') as subnets
   from ports p join networks n on n.id = p.network_id`;
 
