@@ -55,7 +55,8 @@ function askedVersion(spec: ServiceSpec, req: FastifyRequest): string | undefine
   const header = req.headers['openstack-api-version'];
   for (const part of typeof header === 'string' ? header.split(',') : []) {
     const [service, version] = part.trim().split(/\s+/);
-    if (service?.toLowerCase() === spec.name && version !== undefined) return version;
+    const name = service?.toLowerCase() ?? '';
+    if ((name === spec.name || spec.alsoVersionedAs?.includes(name) === true) && version !== undefined) return version;
   }
   const legacy = spec.legacyVersionHeader === undefined ? undefined : req.headers[spec.legacyVersionHeader.toLowerCase()];
   return typeof legacy === 'string' ? legacy : undefined;

@@ -39,9 +39,10 @@ export interface ServiceSpec {
   readonly versions?: Versions;
   /** nova's older `X-OpenStack-Nova-API-Version`, understood beside `OpenStack-API-Version: compute 2.1`. */
   readonly legacyVersionHeader?: string;
+  /** Other names under which its version may be asked, beside `name`: cinder takes what has `volume` in it, and gophercloud (Terraform) says `volumev3 3.27`. */
+  readonly alsoVersionedAs?: readonly string[];
   /** The trait with which an operation that knows no query parameters refuses those that come. */
   readonly strictQueries?: string;
-  /** The older name under which a service's version may be asked (`OpenStack-API-Version: volumev3 3.0` is not one; cinder takes `volume`). */
   readonly dress: Dress;
   /** `/v2/images/` is another path than `/v2/images`, as in glance; elsewhere a slash at the end counts for nothing. */
   readonly slashCounts?: boolean;

@@ -13,6 +13,7 @@ export interface AppOptions {
   readonly emptyIdIsUnknownPath?: boolean;
   readonly versions?: Versions;
   readonly legacyVersionHeader?: string;
+  readonly alsoVersionedAs?: readonly string[];
   readonly strictQueries?: string;
   readonly dress: Dress;
   readonly slashCounts?: boolean;

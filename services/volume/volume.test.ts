@@ -36,6 +36,11 @@ async function served<T>(asked: Promise<T>): Promise<T> {
 }
 const show = async (id: string, version?: string) => (await demo('GET', `/v3/volumes/${id}`, undefined, version)).body.volume;
 
+test('the version is asked under the names of the catalogue too', async () => {
+  const asked = (version: string) => demo('GET', '/v3/attachments', undefined, undefined, { 'openstack-api-version': version });
+  expect((await asked('volume 3.26')).status).toBe(404);
+  for (const name of ['volume', 'volumev3', 'volumev2']) expect(await asked(`${name} 3.27`)).toMatchObject({ status: 200, headers: { 'openstack-api-version': 'volume 3.27' } });
+});
 test('a volume from its creation to its end', async () => {
   const id = await make({ name: 'a', metadata: { k: 'v' } });
   expect(await show(id)).toMatchObject({ status: 'available', size: 1, name: 'a', volume_type: '__DEFAULT__', bootable: 'false', metadata: { k: 'v' } });
