@@ -8,7 +8,7 @@ import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { readdress } from '../subnets/allocation.ts';
 import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
 import { CreatePorts, Ports, UpdatePort, type PortRow } from './ports.ts';
-import { checkPairs, deletePort, insertPort, options, setGroups } from './service.ts';
+import { checkPairs, deletePort, groupsNeedSecurity, insertPort, options, setGroups } from './service.ts';
 
 const guarded = ['mac_address', 'port_security_enabled', 'binding:host_id', 'binding:profile', 'allowed_address_pairs'];
 
@@ -47,6 +47,7 @@ export function portRoutes(rt: Runtime): Operation[] {
         permitAttributes(ctx as Context, 'update', 'port', b, guarded, Ports.target(row));
         const security = b.port_security_enabled ?? row.port_security_enabled;
         checkPairs(b.allowed_address_pairs ?? row.allowed_address_pairs, security);
+        if (!security && (b.security_groups ?? row.groups).length > 0) throw b.security_groups?.length ? groupsNeedSecurity() : new Conflict('Port has security group associated. Cannot disable port security or IP address until security group is removed.', { kind: 'PortSecurityPortHasSecurityGroup' });
         return transaction(rt.db, async trx => {
           const columns = {
             name: b.name, description: b.description, admin_state_up: b.admin_state_up, port_security_enabled: b.port_security_enabled, device_id: b.device_id === null ? '' : b.device_id, device_owner: b.device_owner === null ? '' : b.device_owner, mac_address: b.mac_address, dns_name: b.dns_name,

@@ -12,7 +12,8 @@ export interface NewPort extends PortCreate { readonly madeByCompute?: boolean; 
 export async function insertPort(trx: Trx, project: string, network: { id: string; project_id: string; port_security_enabled: boolean }, b: NewPort): Promise<string> {
   const id = newId();
   const security = b.port_security_enabled ?? network.port_security_enabled;
-  if (!security && (b.security_groups?.length || b.allowed_address_pairs?.length)) throw new Conflict('Port Security must be enabled in order to have allowed address pairs or security groups on a port.', { kind: 'PortSecurityAndIPRequiredForSecurityGroups' });
+  if (!security && b.security_groups?.length) throw groupsNeedSecurity();
+  checkPairs(b.allowed_address_pairs, security);
   const row = {
     id, project_id: project, network_id: network.id, name: b.name ?? '', description: b.description ?? '', admin_state_up: b.admin_state_up ?? true, device_id: b.device_id ?? '', device_owner: b.device_owner ?? '', binding_host: b.host ?? b['binding:host_id'] ?? '',
     binding_profile: JSON.stringify(b['binding:profile'] ?? {}), binding_vnic_type: b['binding:vnic_type'] ?? 'normal', port_security_enabled: security, allowed_address_pairs: JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: JSON.stringify(options(b.extra_dhcp_opts)),
@@ -31,6 +32,8 @@ export async function insertPort(trx: Trx, project: string, network: { id: strin
   await checkQuota(trx, project, ['port']);
   return id;
 }
+
+export const groupsNeedSecurity = () => new BadRequest('Invalid input for operation: Port security must be enabled and port must have an IP address in order to use security groups.', { kind: 'PortSecurityAndIPRequiredForSecurityGroups' });
 
 /** Replaces the groups of a port: its project's own, or ones that are shared with it. */
 export async function setGroups(trx: Trx, portId: string, groupIds: readonly string[], project: string): Promise<void> {

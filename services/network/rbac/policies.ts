@@ -18,7 +18,8 @@ export const RbacPolicies: Collection<RbacRow> = {
   // A policy is its owner's; the one that it lets in does not see it.
   visible: (q, ctx) => void q.where('t.project_id', ctx.caller.projectId ?? ''),
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id, target_tenant: row.target_project, target_project: row.target_project }),
-  view: row => ({ id: row.id, project_id: row.project_id, tenant_id: row.project_id, target_tenant: row.target_project, target_project: row.target_project, action: row.action, object_id: row.object_id, object_type: row.object_type }),
+  // The newer name of target_tenant is taken, and not shown (as upstream).
+  view: row => ({ id: row.id, project_id: row.project_id, tenant_id: row.project_id, target_tenant: row.target_project, action: row.action, object_id: row.object_id, object_type: row.object_type }),
 };
 
 const everybodyOrOne = z.string().regex(/^(\*|[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})$/i, `is no project id and not '*'`);

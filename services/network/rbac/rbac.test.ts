@@ -18,7 +18,7 @@ test('a network is shared with one project, which may use it and not change it',
   await call('demo')('POST', '/v2.0/subnets', { subnet: { network_id: id, ip_version: 4, cidr: '10.40.0.0/24' } });
   expect((await call('other')('GET', `/v2.0/networks/${id}`)).status).toBe(404);
   const made = await share('demo', id, other);
-  expect(made).toMatchObject({ status: 201, body: { rbac_policy: { object_type: 'network', object_id: id, action: 'access_as_shared', target_tenant: other, target_project: other, project_id: demo } } });
+  expect(made).toMatchObject({ status: 201, body: { rbac_policy: { object_type: 'network', object_id: id, action: 'access_as_shared', target_tenant: other, project_id: demo } } });
   expect(fault(await share('demo', id, other))).toEqual([409, 'DuplicateRbacPolicy']);
   expect((await call('other')('GET', `/v2.0/networks/${id}`)).body.network).toMatchObject({ shared: true });
   expect((await call('demo')('GET', `/v2.0/networks/${id}`)).body.network).toMatchObject({ shared: false });

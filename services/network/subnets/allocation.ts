@@ -85,9 +85,17 @@ export async function readdress(trx: Trx, port: PortPlaced, now: readonly { subn
   const all = await subnetsOf(trx, port.network_id);
   const made = (f: { subnet_id: string }) => { const s = all.find(one => one.id === f.subnet_id); return s && isAutomatic(s) && !isRouterPort(port.device_owner) ? eui64(prefix(s), port.mac) : undefined; };
   const same = (w: FixedIpRequest, f: { subnet_id: string; ip_address: string }) => (w.ip_address === undefined ? w.subnet_id === f.subnet_id : formatIp(parseIp(w.ip_address) as Ip) === f.ip_address);
-  const kept = now.filter(f => (made(f) === undefined ? requests === undefined || requests.some(w => same(w, f)) : made(f) === f.ip_address));
+  const kept = now.filter(f => made(f) !== undefined && made(f) === f.ip_address);
+  const others = now.filter(f => made(f) === undefined);
+  const wanted: FixedIpRequest[] = [];
+  if (requests === undefined) kept.push(...others);
+  // Each address that the port has meets one wish: those that name it first, then those that name only its subnet.
+  for (const w of requests?.toSorted((x, y) => Number(x.ip_address === undefined) - Number(y.ip_address === undefined)) ?? []) {
+    const found = others.findIndex(f => same(w, f));
+    if (found < 0) wanted.push(w); else kept.push(...others.splice(found, 1));
+  }
   await trx('ip_allocations').where({ port_id: port.id }).whereNotIn(trx.raw('host(ip)') as never, kept.map(k => k.ip_address)).delete();
-  await allocateFor(trx, port, (requests ?? []).filter(w => !kept.some(k => same(w, k))), kept);
+  await allocateFor(trx, port, wanted, kept);
 }
 
 /** @throws neutron's 409 when all of them are full */

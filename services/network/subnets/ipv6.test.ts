@@ -46,6 +46,8 @@ test('a port has an address of each family, and one for each subnet where guests
   expect(ips(made)).toEqual(['10.31.0.3', 'fd00:31::3', 'fd00:32::f816:3eff:fe00:1']);
   const url = `/v2.0/ports/${made.body.port.id}`;
   expect(ips(await demo('PUT', url, { port: { fixed_ips: [{ ip_address: '10.31.0.9' }] } }))).toEqual(['10.31.0.9', 'fd00:32::f816:3eff:fe00:1']);
+  const [fixed] = (await demo('GET', url)).body.port.fixed_ips;
+  expect(ips(await demo('PUT', url, { port: { fixed_ips: [{ subnet_id: fixed.subnet_id }, { ip_address: '10.31.0.9' }] } }))).toEqual(expect.arrayContaining(['10.31.0.9', '10.31.0.3']));
   expect(ips(await admin('PUT', url, { port: { mac_address: 'fa:16:3e:00:00:02' } }))).toContain('fd00:32::f816:3eff:fe00:2');
   expect(fault(await port(on, { fixed_ips: [{ subnet_id: slaac.id, ip_address: 'fd00:32::5' }] }))).toEqual([400, 'AllocationOnAutoAddressSubnet']);
   expect(fault(await port(on, { fixed_ips: [{ ip_address: 'fd00:31::' }] }))).toEqual([400, 'InvalidIpForNetwork']);
