@@ -30,7 +30,7 @@ async function run(of: Area, wanted: string): Promise<number> {
   const folder = mkdtempSync('/tmp/cumulet-upstream-');
   const site = name === 'image' ? await imageSite() : undefined;
   // Keystone lets a project go while its volumes are still being deleted; tempest counts on it.
-  const cloud = await startCloud({ env: { CUMULET_PASSWORDS_ADMIN: password, CUMULET_PASSWORDS_DEMO: password, CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...of.env, ...site?.env } });
+  const cloud = await startCloud({ readyMs: 300_000, env: { CUMULET_PASSWORDS_ADMIN: password, CUMULET_PASSWORDS_DEMO: password, CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...of.env, ...site?.env } });
   try {
     if (name === 'compute' || of.suite !== 'tempest') await secondImage(cloud, folder);
     await site?.addRemote(cloud);
