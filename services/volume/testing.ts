@@ -1,7 +1,8 @@
 import { fakeBackupDriver, type FakeBackupDriver } from '@cumulet/drivers/backup';
 import { fakeBlockDriver, type FakeBlockDriver } from '@cumulet/drivers/block';
 import type { FastifyInstance } from 'fastify';
-import { as, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
+import { newId } from '@cumulet/wire';
+import { as, callers, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
 import type { VolumeDeps } from './deps.ts';
 import { bootstrap, makeApp, openWork } from './index.ts';
 import { reportTargets } from './backups/targets.ts';
@@ -23,6 +24,8 @@ export interface TestCloud {
   report(): Promise<void>;
   /** A demo volume that is there. */
   volume(body?: object, version?: string): Promise<string>;
+  /** As if somebody had it attached, though not through compute. */
+  inUse(id: string): Promise<void>;
   show(id: string, version?: string): Promise<Record<string, any>>;   // oxlint-disable-line no-explicit-any
   close(): Promise<void>;
 }
@@ -49,6 +52,10 @@ export async function testCloud(o: { backends?: readonly { name: string; totalGi
   return {
     t, app, demo, deps: work.deps as VolumeDeps, admin: as(app, 'admin', 'volume'), other: as(app, 'other', 'volume'), drivers, target, show,
     report: async () => { await reportBackends(t.rt, drivers); await reportTargets(t.rt, new Map([['backups', target]])); },
+    async inUse(id) {
+      await t.rt.db('volume_attachments').insert({ id: newId(), volume_id: id, project_id: callers.demo.projectId, status: 'attached', multiattach: false });
+      await t.rt.db('volumes').where({ id }).update({ status: 'in-use' });
+    },
     async volume(body = {}, version) {
       const r = await demo('POST', '/v3/volumes', { volume: { size: 1, ...body } }, version);
       if (r.status !== 202) throw new Error(JSON.stringify(r.body));

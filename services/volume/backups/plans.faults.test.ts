@@ -60,7 +60,7 @@ proof(createBackupPlan, async () => {
   const volume = await c.volume();
   await made(volume);
   const before = objects();
-  await c.t.rt.db('volumes').where({ id: volume }).update({ status: 'in-use' });
+  await c.inUse(volume);
   const id = await started(volume, { force: true, incremental: true });
   return {
     taskId: await taskOf(id),

@@ -36,7 +36,7 @@ test('what can be backed up', async () => {
   expect(sentence(await post(id, { incremental: true }))).toBe('Invalid backup: No backups available to do an incremental backup.');
   await set(id, 'error');
   expect(await post(id)).toMatchObject({ status: 400, body: { badRequest: { message: 'Invalid volume: Volume to be backed up must be available or in-use, but the current status is "error".' } } });
-  await set(id, 'in-use');
+  await c.inUse(id);
   expect(sentence(await post(id))).toBe('Invalid volume: Backing up an in-use volume must use the force flag.');
   expect((await post(id, { force: true })).status).toBe(202);
   expect(await c.show(id)).toMatchObject({ status: 'backing-up' });
@@ -45,6 +45,11 @@ test('what can be backed up', async () => {
   expect(await c.show(id)).toMatchObject({ status: 'in-use' });
   // Nothing of the frozen copy stays.
   expect(c.drivers.get('one')?.held).toEqual([`volume-${id}`]);
+  // Whoever had it may leave while it is copied.
+  expect((await post(id, { force: true })).status).toBe(202);
+  await c.t.rt.db('volume_attachments').where({ volume_id: id }).delete();
+  await c.t.drain();
+  expect(await c.show(id)).toMatchObject({ status: 'available' });
 });
 test('snapshots', async () => {
   const id = await c.volume();
