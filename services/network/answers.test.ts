@@ -99,3 +99,9 @@ test('pages and filters of every list', async () => {
     if (plural !== 'security-group-rules') expect([plural, (await demo('GET', `/v2.0/${plural}?tags=x&name=y`)).body[key]]).toEqual([plural, []]);
   }
 });
+test('several at once, each wrapped or not; a group once', async () => {
+  const made = await demo('POST', '/v2.0/security-groups', { security_groups: [{ security_group: { name: 'one' } }, { name: 'two' }] });
+  expect(made.body.security_groups.map((g: { name: string }) => g.name)).toEqual(['one', 'two']);
+  const id = made.body.security_groups[0].id;
+  expect((await demo('POST', '/v2.0/ports', { port: { network_id: network, security_groups: [id, id] } })).status).toBe(400);
+});

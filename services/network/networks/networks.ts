@@ -3,7 +3,7 @@ import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { openTo, sharedWith } from '../rbac/access.ts';
 import { bool, commonColumns, int, type Collection } from '../rest/collection.ts';
-import { flag, integer, named, owned, tag } from '../rest/shapes.ts';
+import { flag, integer, named, owned, several, tag } from '../rest/shapes.ts';
 
 export interface NetworkRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date;
@@ -37,7 +37,7 @@ const network = z.strictObject({
   ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.literal('nova')).optional(), 'provider:network_type': z.string().optional(), 'provider:physical_network': z.string().nullable().optional(), 'provider:segmentation_id': z.null().optional(), vlan_transparent: z.preprocess(v => v ?? false, flag.refine(v => !v, 'is not supported')).optional(),
 });
 export type NetworkCreate = z.output<typeof network>;
-export const CreateNetworks = shape('NetworkCreate', z.union([z.strictObject({ network }), z.strictObject({ networks: z.array(network).min(1) })]));
+export const CreateNetworks = shape('NetworkCreate', z.union([z.strictObject({ network }), z.strictObject({ networks: several('network', network) })]));
 export const UpdateNetwork = shape('NetworkUpdate', z.strictObject({ network: z.strictObject(settable) }));
 
 /** Its own columns; who may use it (`shared`, `router:external`) is written as policies: setNetworkAccess. */

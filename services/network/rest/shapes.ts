@@ -16,5 +16,7 @@ export const ip = z.string().max(64).refine(text => parseIp(text) !== undefined,
 export const cidr = z.string().max(64).refine(text => text.includes('/') && parsePrefix(text) !== undefined, 'is not a valid IP subnet');
 export const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i).transform(m => m.toLowerCase());
 export const tag = z.string().min(1).max(60).regex(/^[^,/]*$/);
+/** Several at once; each may be wrapped in its own name once more (`{ports: [{port: {…}}]}`), as neutron takes it. */
+export const several = <S extends z.ZodType>(name: string, one: S) => z.array(z.preprocess(v => (typeof v === 'object' && v !== null && Object.hasOwn(v, name) ? (v as Record<string, unknown>)[name] : v), one)).min(1);
 export const named = { name: name.optional(), description: name.optional() };
 export const owned = { project_id: projectId.optional(), tenant_id: projectId.optional() };

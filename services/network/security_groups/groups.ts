@@ -3,7 +3,7 @@ import { Conflict, newId, seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { sharedWith } from '../rbac/access.ts';
 import { bool, commonColumns, id, int, text, type Collection } from '../rest/collection.ts';
-import { flag, name, owned, tag, uuid } from '../rest/shapes.ts';
+import { flag, name, owned, several, tag, uuid } from '../rest/shapes.ts';
 
 export interface RuleRow {
   id: string; project_id: string; description: string | null; revision_number: number; created_at: Date; updated_at: Date; security_group_id: string; direction: string; ethertype: string; protocol: string | null;
@@ -42,7 +42,7 @@ export const Rules: Collection<RuleRow> = {
 
 const settable = { name: name.optional(), description: name.optional(), stateful: flag.optional() };
 const group = z.strictObject({ ...settable, ...owned, tags: z.array(tag).optional() });
-export const CreateGroups = shape('SecurityGroupCreate', z.union([z.strictObject({ security_group: group }), z.strictObject({ security_groups: z.array(group).min(1) })]));
+export const CreateGroups = shape('SecurityGroupCreate', z.union([z.strictObject({ security_group: group }), z.strictObject({ security_groups: several('security_group', group) })]));
 export const UpdateGroup = shape('SecurityGroupUpdate', z.strictObject({ security_group: z.strictObject(settable) }));
 const number = z.preprocess(v => (typeof v === 'string' && /^\d+$/.test(v) ? Number(v) : v), z.int().nullable());
 const rule = z.strictObject({
@@ -51,7 +51,7 @@ const rule = z.strictObject({
   remote_group_id: z.string().max(255).nullable().optional(), remote_address_group_id: z.null().optional(), description: z.string().max(255).nullable().optional(),
 });
 export type RuleCreate = z.output<typeof rule>;
-export const CreateRules = shape('SecurityGroupRuleCreate', z.union([z.strictObject({ security_group_rule: rule }), z.strictObject({ security_group_rules: z.array(rule).min(1) })]));
+export const CreateRules = shape('SecurityGroupRuleCreate', z.union([z.strictObject({ security_group_rule: rule }), z.strictObject({ security_group_rules: several('security_group_rule', rule) })]));
 
 /** A group with the rules that every new group has: everything may leave. */
 export async function insertGroup(trx: Trx, project: string, b: { name?: string | undefined; description?: string | undefined; stateful?: boolean | undefined; tags?: string[] | undefined }): Promise<string> {

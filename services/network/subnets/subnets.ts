@@ -2,7 +2,7 @@ import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { sharedWith } from '../rbac/access.ts';
 import { address, bool, commonColumns, id, int, text, type Collection } from '../rest/collection.ts';
-import { cidr, flag, integer, ip, named, owned, tag, uuid } from '../rest/shapes.ts';
+import { cidr, flag, integer, ip, named, owned, several, tag, uuid } from '../rest/shapes.ts';
 
 export interface SubnetRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; network_id: string; ip_version: 4 | 6; cidr: string; gateway: string | null; subnetpool_id: string | null;
@@ -40,5 +40,5 @@ const subnet = z.strictObject({
   prefixlen: integer.pipe(z.int().min(0).max(128)).nullable().optional(), ipv6_ra_mode: mode, ipv6_address_mode: mode, segment_id: z.null().optional(),
 });
 export type SubnetCreate = z.output<typeof subnet>;
-export const CreateSubnets = shape('SubnetCreate', z.union([z.strictObject({ subnet }), z.strictObject({ subnets: z.array(subnet).min(1) })]));
+export const CreateSubnets = shape('SubnetCreate', z.union([z.strictObject({ subnet }), z.strictObject({ subnets: several('subnet', subnet) })]));
 export const UpdateSubnet = shape('SubnetUpdate', z.strictObject({ subnet: z.strictObject(settable) }));
