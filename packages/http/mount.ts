@@ -84,9 +84,16 @@ async function answer(spec: ServiceSpec, group: readonly Operation[], req: Fasti
   if (op.body) ctx.body = check(spec, dialect.request(op.body), body ?? {}, 'body', op.body.name);
   else if (!op.upload) ctx.body = body;
   if (op.permit !== 'object') ctx.permit();
-  const result = await op.handler(ctx as never);
+  const result = await handle(op, ctx, req);
   if (op.permit === 'object' && typeof op.policy === 'string' && !ctx.asked) throw new Error(`operation ${op.id} did not ask its policy rule`);
   return send(spec, op, dialect, req, reply, result instanceof Reply ? result : new Reply(op.status ?? (result === undefined ? 204 : 200), result));
+}
+/** The rest of an upload that was refused is read and dropped: a client that sends everything before it listens would hear nothing else. */
+async function handle(op: Operation, ctx: RequestContext, req: FastifyRequest): Promise<unknown> {
+  try { return await op.handler(ctx as never); } catch (error) {
+    if (op.upload && req.body instanceof Readable) req.body.resume();
+    throw error;
+  }
 }
 /** What a path that no operation has is answered with. */
 const unrouted = (spec: ServiceSpec) => Object.assign(new Error(spec.dress.notRouted), { statusCode: 404, unrouted: true });
