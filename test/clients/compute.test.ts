@@ -118,7 +118,11 @@ describe('openstack', () => {
     await openstack('network set --name n2 n1');
     await openstack('network show n2');
     expect(await openstack('network auto allocated topology create -f value -c id')).toMatch(/[0-9a-f-]{36}/);
-    expect(await s.fails('openstack', 'network rbac create --type network --action access_as_shared --target-all-projects n2')).toMatch(/not available in this cloud/);
+    expect(await s.fails('openstack', 'network rbac create --type network --action access_as_shared --target-all-projects n2')).toMatch(/disallowed by policy/);
+    await openstack('network rbac create --type network --action access_as_shared --target-all-projects n2', admin);
+    await openstack('address scope create --ip-version 6 six');
+    await openstack('subnet pool create --pool-prefix fd00:77::/48 --default-prefix-length 64 --address-scope six p6');
+    expect(await value('subnet create --network n2 --subnet-pool p6 --ip-version 6 --ipv6-ra-mode slaac --ipv6-address-mode slaac s6', 'cidr')).toBe('fd00:77::/64');
     await openstack('router remove subnet r1 s1');
     await openstack('router delete r1');
     await openstack('network delete n2');
