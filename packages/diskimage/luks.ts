@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { access, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import type { Runner } from '@cumulet/exec';
 import { ownerLives, ownerName } from './owner.ts';
+import { createContainer } from './qemu_img.ts';
 
 /**
  * LUKS containers in raw files, as QEMU and the Linux kernel open them (version 1: the one that QEMU knows). Passphrases go to programs by files in
@@ -63,14 +64,11 @@ export const luksImage = (path: string): string => `driver=luks,key-secret=key,f
 
 /** A new container with room for `contentBytes`. What the content reads as is not defined. A file of that name is overwritten; on failure there is none. */
 export async function createLuks(runner: Runner, path: string, contentBytes: number, options: { readonly passphrase: string; readonly cipher: LuksCipher; readonly signal?: AbortSignal }): Promise<void> {
-  if (!isAbsolute(path) || path.includes('\0')) throw new TypeError('A disk image is named by an absolute path');
   const { algorithm, mode, ivgen } = options.cipher;
   // A passphrase that is a random key gains nothing from being stretched.
   const of = ['key-secret=key', `cipher-alg=${algorithm}`, `cipher-mode=${mode}`, `ivgen-alg=${ivgen}`, ...(ivgen === 'essiv' ? ['ivgen-hash-alg=sha256'] : []), 'hash-alg=sha256', 'iter-time=10'].join(',');
   try {
-    await withSecret(options.passphrase, (secret) => runner.run('qemu-img', ['create', '-q', '-f', 'luks', ...secret, '-o', of, path, String(contentBytes)], {
-      env: { MALLOC_ARENA_MAX: '2' }, timeoutMs: 300_000, limits: { memoryBytes: 1536 << 20, cpuSeconds: 120 }, ...(options.signal && { signal: options.signal }),
-    }));
+    await withSecret(options.passphrase, (secret) => createContainer(runner, path, contentBytes, { secret, options: of }, options.signal && { signal: options.signal }));
     const file = await open(path, 'r+');
     try {
       const offset = Buffer.alloc(4);

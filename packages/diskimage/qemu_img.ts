@@ -107,6 +107,12 @@ export async function create(runner: Runner, image: ImageAt, sizeBytes: number, 
   await sync(image.path);
 }
 
+/** A LUKS container, for `luks.ts` alone: it makes the secret and its options, and puts the file in its final shape. Finding out how fast the machine is takes QEMU seconds. */
+export async function createContainer(runner: Runner, path: string, contentBytes: number, luks: { readonly secret: readonly string[]; readonly options: string }, watch: Watch = {}): Promise<void> {
+  checkPath(path);
+  await runner.run('qemu-img', ['create', '-q', '-f', 'luks', ...luks.secret, '-o', luks.options, path, String(contentBytes)], { ...QUICK, timeoutMs: 300_000, limits: { memoryBytes: MEMORY_BYTES, cpuSeconds: 120 }, ...watch });
+}
+
 /** Grow (never shrink) to `sizeBytes`. */
 export async function resize(runner: Runner, image: ImageAt, sizeBytes: number, watch: Watch = {}): Promise<void> {
   checkPath(image.path);
