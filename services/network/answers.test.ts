@@ -73,6 +73,23 @@ test('there are no agents, which everybody may hear', async () => {
   expect((await demo('GET', '/v2.0/agents')).body).toEqual({ agents: [] });
   expect(message(await admin('GET', '/v2.0/agents/x'))).toEqual([404, 'Agent x could not be found.']);
 });
+test('what agents carry, and which agents carry it', async () => {
+  const router = (await demo('POST', '/v2.0/routers', { router: { name: 'carried' } })).body.router.id as string;
+  const host = (await t.rt.db('routers').where({ id: router }).first('host')).host as string;
+  const port = (await demo('POST', '/v2.0/ports', { port: { network_id: network } })).body.port.id as string;
+  await t.rt.db('ports').where({ id: port }).update({ binding_host: host });
+  await t.rt.db('workers').insert({ id: 'carrier', host, pid: 1, queues: [`host/${host}`] });
+  const agents = (await admin('GET', '/v2.0/agents')).body.agents as { id: string; agent_type: string }[];
+  const agent = (type: string) => agents.find((a) => a.agent_type === type)?.id as string;
+  const names = (list: { name: string }[]) => list.map((one) => one.name);
+  expect(names((await admin('GET', `/v2.0/agents/${agent('L3 agent')}/l3-routers`)).body.routers)).toContain('carried');
+  expect((await admin('GET', `/v2.0/agents/${agent('DHCP agent')}/l3-routers`)).body.routers).toEqual([]);
+  expect(names((await admin('GET', `/v2.0/agents/${agent('DHCP agent')}/dhcp-networks`)).body.networks)).toContain('mine');
+  expect((await admin('GET', `/v2.0/routers/${router}/l3-agents`)).body.agents).toMatchObject([{ agent_type: 'L3 agent', host }]);
+  expect((await admin('GET', `/v2.0/networks/${network}/dhcp-agents`)).body.agents).toMatchObject([{ agent_type: 'DHCP agent', host }]);
+  expect((await demo('GET', `/v2.0/routers/${router}/l3-agents`)).status).toBe(403);
+  await t.rt.db('workers').where({ id: 'carrier' }).delete();
+});
 test('pages and filters of every list', async () => {
   for (const n of ['a', 'b', 'c']) {
     await demo('POST', '/v2.0/routers', { router: { name: `page-${n}` } });
