@@ -62,7 +62,9 @@ test(`${actors} users and a monkey for ${seconds} s, seed ${seed}`, async () => 
   expect(await leftovers(f.db(), f.cloud.home)).toEqual([]);
 
   // And everything can be deleted, in an order that users know.
-  for (const user of users) await user.leave();
+  for (const kind of ['server', 'backup'] as const) for (const user of users) await user.leave(kind);
+  await users[0]?.adopt();
+  for (const kind of ['snapshot', 'volume', 'image'] as const) for (const user of users) await user.leave(kind);
   await f.settled(600_000);
   expect(await leftovers(f.db(), f.cloud.home)).toEqual([]);
   expect(await f.db()('servers').where({ deleted: false }).select('id', 'vm_state')).toEqual([]);

@@ -42,9 +42,9 @@ export class Actor {
     await new Promise((done) => { setTimeout(done, this.random.below(600)); });
   }
 
-  /** Deletes all that is there, waiting as users do for what holds it. */
-  async leave(): Promise<void> {
-    const gone = async (kind: Kind) => eventually(async () => {
+  /** Deletes all that this user has made of a kind, waiting as users do for what holds it. */
+  async leave(kind: Kind): Promise<void> {
+    await eventually(async () => {
       await this.f.settled(180_000);
       const left: string[] = [];
       for (const id of this.mine[kind]) {
@@ -58,8 +58,10 @@ export class Actor {
       const answers = await Promise.all(this.mine[kind].map(async (id) => ({ now: await this.f.call(...this.at(kind, 'GET', id)), deletion: await this.f.call(...this.at(kind, 'DELETE', id)) })));
       throw new Error(`${String(error)}: ${JSON.stringify(answers, null, 1)}`, { cause: error });
     });
-    // Backups go from the youngest to their parents, volumes after their snapshots and clones: another round takes what was held in this one.
-    for (const kind of ['server', 'backup', 'snapshot', 'volume', 'image'] as const) await gone(kind);
+  }
+  /** What others made for the project: snapshots of createImage, and root volumes that outlived their servers because of them, as upstream. */
+  async adopt(): Promise<void> {
+    for (const kind of ['snapshot', 'volume'] as const) this.mine[kind] = ((await this.f.call('volume', 'GET', `/v3/${this.f.project}/${kind}s`)).body[`${kind}s`] as { id: string }[]).map((one) => one.id);
   }
 
   private readonly ideas: readonly (() => Promise<void>)[] = [
