@@ -126,7 +126,7 @@ describe('volumes of a running guest', () => {
     const { device } = await attach(call, id, one.disk);
     const size = () => host.guest(id, `cat /sys/block/${device}/size`);
     const sentence = () => host.guest(id, `dd if=/dev/${device} bs=1M skip=3 count=1 2>/dev/null | head -c 19`);
-    await expect.poll(size, { timeout: 20_000, interval: 500 }).toBe(`${64 * MiB / 512}\n`);
+    await expect.poll(size, { timeout: 60_000, interval: 500 }).toBe(`${64 * MiB / 512}\n`);
     await host.guest(id, `printf 'a sentence in clear' | dd of=/dev/${device} bs=1M seek=3 conv=fsync 2>/dev/null`);
     expect((await host.runner.run('grep', ['-c', 'a sentence in clear', one.path], { okExitCodes: [1] })).stdout.trim()).toBe('0');
     for (const where of ['libvirt', 'instances']) expect((await host.runner.run('grep', ['-rl', '--exclude=disk*', one.passphrase, join(host.dir, where)], { okExitCodes: [1, 2] })).stdout).toBe('');
@@ -140,7 +140,7 @@ describe('volumes of a running guest', () => {
     // Grown by its storage first: what the guest gets is without the header.
     await truncate(two.path, 98 * MiB);
     await extend(call, id, volumeId, 96 * MiB);
-    await expect.poll(size, { timeout: 20_000, interval: 500 }).toBe(`${96 * MiB / 512}\n`);
+    await expect.poll(size, { timeout: 60_000, interval: 500 }).toBe(`${96 * MiB / 512}\n`);
     await truncate(pathOf(plain), 96 * MiB);
     await swap().run(call, id, volumeId, plain);
     expect(await sentence()).toBe('a sentence in clear');
