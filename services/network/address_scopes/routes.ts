@@ -4,17 +4,14 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { grant } from '../rbac/access.ts';
-import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
+import { find, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { AddressScopes, CreateAddressScope, UpdateAddressScope } from './address_scopes.ts';
 
 /** A scope says whose subnets have addresses of one plan: routers let those reach each other without translation, and no others. */
 export const addressScopeRoutes = (rt: Runtime): Operation[] => [
-  operation({ id: 'address_scopes.list', summary: 'List address scopes', method: 'GET', path: '/address-scopes', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, AddressScopes, rt.settings.http.maxLimit) }),
-  operation({
-    id: 'address_scopes.show', summary: 'Show an address scope', method: 'GET', path: '/address-scopes/:id', policy: { anyone: 'hidden scopes are not found' }, query: AnyQuery,
-    handler: async ctx => ({ address_scope: pick(AddressScopes.view(await find(rt.db, ctx as Context, AddressScopes, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-  }),
+  ...reading(rt, AddressScopes, { path: '/address-scopes', one: 'an address scope', many: 'address scopes', hidden: 'scopes' }),
   operation({
     id: 'address_scopes.create', summary: 'Create an address scope', method: 'POST', path: '/address-scopes', policy: 'create_address_scope', permit: 'object', body: CreateAddressScope, status: 201,
     handler: async ctx => {

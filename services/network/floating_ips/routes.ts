@@ -4,8 +4,9 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { Ports } from '../ports/ports.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo } from '../rest/collection.ts';
+import { find, shownTo } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { applyRouter } from '../wiring/enqueue.ts';
 import { CreateFloatingIp, FloatingIps, UpdateFloatingIp, type FloatingIpRow } from './floating_ips.ts';
 import { associate, insertFloatingIp } from './service.ts';
@@ -19,11 +20,7 @@ export function floatingIpRoutes(rt: Runtime): Operation[] {
     for (const router of await associate(trx, fip, b.port_id ? { portId: b.port_id, fixedIp: b.fixed_ip_address ?? undefined } : null)) await applyRouter(rt.tasks, trx, router.id, router.host);
   };
   return [
-    operation({ id: 'floatingips.list', summary: 'List floating IPs', method: 'GET', path: '/floatingips', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, FloatingIps, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'floatingips.show', summary: 'Show a floating IP', method: 'GET', path: '/floatingips/:id', policy: { anyone: 'hidden floating IPs are not found' }, query: AnyQuery,
-      handler: async ctx => ({ floatingip: pick(shownTo(ctx, FloatingIps, await find(rt.db, ctx as Context, FloatingIps, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, FloatingIps, { path: '/floatingips', one: 'a floating IP', many: 'floating IPs', hidden: 'floating IPs' }),
     operation({
       id: 'floatingips.create', summary: 'Allocate a floating IP', method: 'POST', path: '/floatingips', policy: 'create_floatingip', permit: 'object', body: CreateFloatingIp, status: 201,
       handler: async ctx => {

@@ -4,8 +4,9 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { checkQuota } from '../quotas/quota.ts';
 import { setNetworkAccess } from '../rbac/access.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
+import { find, shownTo, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
 import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate, type NetworkRow } from './networks.ts';
 
@@ -29,11 +30,7 @@ export function networkRoutes(rt: Runtime): Operation[] {
     return id;
   };
   return [
-    operation({ id: 'networks.list', summary: 'List networks', method: 'GET', path: '/networks', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Networks, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'networks.show', summary: 'Show a network', method: 'GET', path: '/networks/:id', policy: { anyone: 'hidden networks are not found' }, query: AnyQuery,
-      handler: async ctx => ({ network: pick(shownTo(ctx, Networks, await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, Networks, { path: '/networks', one: 'a network', many: 'networks', hidden: 'networks' }),
     operation({
       id: 'networks.create', summary: 'Create networks', method: 'POST', path: '/networks', policy: 'create_network', permit: 'object', body: CreateNetworks, status: 201,
       handler: async ctx => {

@@ -3,8 +3,9 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
+import { find, shownTo, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { readdress } from '../subnets/allocation.ts';
 import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
 import { CreatePorts, Ports, UpdatePort, type PortRow } from './ports.ts';
@@ -14,11 +15,7 @@ const guarded = ['mac_address', 'port_security_enabled', 'binding:host_id', 'bin
 
 export function portRoutes(rt: Runtime): Operation[] {
   return [
-    operation({ id: 'ports.list', summary: 'List ports', method: 'GET', path: '/ports', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Ports, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'ports.show', summary: 'Show a port', method: 'GET', path: '/ports/:id', policy: { anyone: 'hidden ports are not found' }, query: AnyQuery,
-      handler: async ctx => ({ port: pick(shownTo(ctx, Ports, await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, Ports, { path: '/ports', one: 'a port', many: 'ports', hidden: 'ports' }),
     operation({
       id: 'ports.create', summary: 'Create ports', method: 'POST', path: '/ports', policy: 'create_port', permit: 'object', body: CreatePorts, status: 201,
       handler: async ctx => {

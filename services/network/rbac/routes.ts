@@ -4,8 +4,9 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
+import { find, writtenView } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { isGateway, isRelied, sharedWith, type Action, type ObjectType } from './access.ts';
 import { actions, CreateRbacPolicy, RbacPolicies, tables, UpdateRbacPolicy, type RbacRow } from './policies.ts';
 
@@ -39,11 +40,7 @@ export function rbacRoutes(rt: Runtime): Operation[] {
   /** Who may do what with an object is part of it. */
   const bump = (trx: Trx, type: ObjectType, id: string) => trx(tables[type]).where({ id }).update(touched(trx));
   return [
-    operation({ id: 'rbac_policies.list', summary: 'List RBAC policies', method: 'GET', path: '/rbac-policies', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, RbacPolicies, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'rbac_policies.show', summary: 'Show an RBAC policy', method: 'GET', path: '/rbac-policies/:id', policy: { anyone: 'hidden policies are not found' }, query: AnyQuery,
-      handler: async ctx => ({ rbac_policy: pick(RbacPolicies.view(await find(rt.db, ctx as Context, RbacPolicies, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, RbacPolicies, { path: '/rbac-policies', one: 'an RBAC policy', many: 'RBAC policies', hidden: 'policies' }),
     operation({
       id: 'rbac_policies.create', summary: 'Let another project use an object', method: 'POST', path: '/rbac-policies', policy: 'create_rbac_policy', permit: 'object', body: CreateRbacPolicy, status: 201,
       handler: async ctx => {

@@ -4,8 +4,9 @@ import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo, writtenView } from '../rest/collection.ts';
+import { find, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { Subnets } from '../subnets/subnets.ts';
 import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
 import { checkRoutes, extraRoutes } from './extra_routes.ts';
@@ -18,11 +19,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
   const shown = async (trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, id: string) => ({ router: await writtenView(trx, ctx, Routers, id) });
   const plugged = (router: RouterRow, p: Plugged) => ({ id: router.id, tenant_id: router.project_id, project_id: router.project_id, port_id: p.portId, network_id: p.networkId, subnet_id: p.subnets.at(-1), subnet_ids: p.subnets });
   return [
-    operation({ id: 'routers.list', summary: 'List routers', method: 'GET', path: '/routers', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Routers, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'routers.show', summary: 'Show a router', method: 'GET', path: '/routers/:id', policy: { anyone: 'hidden routers are not found' }, query: AnyQuery,
-      handler: async ctx => ({ router: pick(shownTo(ctx, Routers, await find(rt.db, ctx as Context, Routers, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, Routers, { path: '/routers', one: 'a router', many: 'routers', hidden: 'routers' }),
     operation({
       id: 'routers.create', summary: 'Create a router', method: 'POST', path: '/routers', policy: 'create_router', permit: 'object', body: CreateRouter, status: 201,
       handler: async ctx => {

@@ -6,6 +6,7 @@ import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { AnyQuery, fieldsOf, find, list, pick, written, writtenView } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { applySecurity } from '../wiring/enqueue.ts';
 import { CreateGroups, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type GroupRow, type RuleRow } from './groups.ts';
 import { checkedRule } from './rules.ts';
@@ -71,11 +72,7 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
         return new Reply(204);
       },
     }),
-    operation({ id: 'security_group_rules.list', summary: 'List security group rules', method: 'GET', path: '/security-group-rules', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Rules, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'security_group_rules.show', summary: 'Show a security group rule', method: 'GET', path: '/security-group-rules/:id', policy: { anyone: 'hidden rules are not found' }, query: AnyQuery,
-      handler: async ctx => ({ security_group_rule: pick(Rules.view(await find(rt.db, ctx as Context, Rules, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, Rules, { path: '/security-group-rules', one: 'a security group rule', many: 'security group rules', hidden: 'rules' }),
     operation({
       id: 'security_group_rules.create', summary: 'Create security group rules', method: 'POST', path: '/security-group-rules', policy: 'create_security_group_rule', permit: 'object', body: CreateRules, status: 201,
       handler: async ctx => {

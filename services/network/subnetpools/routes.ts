@@ -5,8 +5,9 @@ import { BadRequest, Forbidden, newId } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { grant } from '../rbac/access.ts';
-import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
+import { find, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
+import { reading } from '../rest/reading.ts';
 import { compact, within, type Prefix } from '../subnets/addresses.ts';
 import { applyRoutersOf } from '../wiring/enqueue.ts';
 import { checkedBounds, checkedPrefixes, grown, texts } from './prefixes.ts';
@@ -31,11 +32,7 @@ export function subnetPoolRoutes(rt: Runtime): Operation[] {
     return named;
   };
   return [
-    operation({ id: 'subnetpools.list', summary: 'List subnet pools', method: 'GET', path: '/subnetpools', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, SubnetPools, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'subnetpools.show', summary: 'Show a subnet pool', method: 'GET', path: '/subnetpools/:id', policy: { anyone: 'hidden pools are not found' }, query: AnyQuery,
-      handler: async ctx => ({ subnetpool: pick(SubnetPools.view(await located(ctx as Context)), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, SubnetPools, { path: '/subnetpools', one: 'a subnet pool', many: 'subnet pools', hidden: 'pools' }),
     operation({
       id: 'subnetpools.create', summary: 'Create a subnet pool', method: 'POST', path: '/subnetpools', policy: 'create_subnetpool', permit: 'object', body: CreateSubnetPool, status: 201,
       handler: async ctx => {

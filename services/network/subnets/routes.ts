@@ -3,7 +3,8 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { AnyQuery, fieldsOf, find, list, pick, shownTo, written, writtenView } from '../rest/collection.ts';
+import { find, shownTo, written, writtenView } from '../rest/collection.ts';
+import { reading } from '../rest/reading.ts';
 import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
 import { keepDhcpPort } from './allocation.ts';
 import { parsePrefix, type Prefix } from './addresses.ts';
@@ -13,11 +14,7 @@ import { CreateSubnets, Subnets, UpdateSubnet, type SubnetRow } from './subnets.
 
 export function subnetRoutes(rt: Runtime): Operation[] {
   return [
-    operation({ id: 'subnets.list', summary: 'List subnets', method: 'GET', path: '/subnets', policy: { anyone: 'rows are filtered by what the caller may see' }, query: AnyQuery, handler: ctx => list(rt.db, ctx, Subnets, rt.settings.http.maxLimit) }),
-    operation({
-      id: 'subnets.show', summary: 'Show a subnet', method: 'GET', path: '/subnets/:id', policy: { anyone: 'hidden subnets are not found' }, query: AnyQuery,
-      handler: async ctx => ({ subnet: pick(shownTo(ctx, Subnets, await find(rt.db, ctx as Context, Subnets, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
-    }),
+    ...reading(rt, Subnets, { path: '/subnets', one: 'a subnet', many: 'subnets', hidden: 'subnets' }),
     operation({
       id: 'subnets.create', summary: 'Create subnets', method: 'POST', path: '/subnets', policy: 'create_subnet', permit: 'object', body: CreateSubnets, status: 201,
       handler: async ctx => {
