@@ -20,6 +20,7 @@ export default {
       from: { path: `^packages/${name}/`, pathNot: tests },
       to: { path: '^(packages|services|migrations|test)/', pathNot: packages([name, ...allowed]) },
     })),
+    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
     { name: 'packages-know-no-service', severity: 'error', from: { path: '^packages/' }, to: { path: '^services/' } },
     { name: 'services-by-their-index', comment: 'A service reaches another only through its index.ts.', severity: 'error',
       from: { path: '^services/([^/]+)/', pathNot: tests }, to: { path: '^services/[^/]+/', pathNot: '^services/$1/|^services/[^/]+/index\\.ts$' } },

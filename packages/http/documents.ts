@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import type { ServiceMetrics } from './metrics.ts';
 import { openapi } from './openapi.ts';
-import type { ServiceSpec } from './service.ts';
+import type { ServiceSpec } from './spec.ts';
 
 /** `/docs`, `/metrics` and `/healthz`, the same on every service. They need no token and tell nothing of a project. */
 export async function documentRoutes(app: FastifyInstance, spec: ServiceSpec, metrics: ServiceMetrics): Promise<void> {

@@ -8,7 +8,7 @@ import { requestIdHeaders, versionHeaders } from './faults.ts';
 import { Reply, type Context, type Operation, type Target } from './operation.ts';
 import { baseUrl, projectInPath } from './request.ts';
 import { sendData } from './data.ts';
-import { callerOf, type ServiceSpec } from './service.ts';
+import { callerOf, type ServiceSpec } from './spec.ts';
 
 /** Puts every operation on its path. Operations that share a path are told apart by version and by the action that the body names. */
 export function mountOperations(app: FastifyInstance, spec: ServiceSpec): void {

@@ -1,8 +1,8 @@
 import { transaction } from '@cumulet/db';
 import { newId } from '@cumulet/wire';
 import { ChildFailed, ChildLate, Parked } from './errors.ts';
+import type { RunnerOptions } from './options.ts';
 import type { ChildOptions, Startable } from './plan.ts';
-import type { RunnerOptions } from './runner.ts';
 import type { TaskRow } from './tasks.ts';
 
 /** The child of a step: made once however often the step runs, waited for without holding a worker. */

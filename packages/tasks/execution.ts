@@ -2,15 +2,10 @@ import { databaseAway, transaction } from '@cumulet/db';
 import { childOf } from './children.ts';
 import { wakened } from './claim.ts';
 import { Cancelled, isTransient, LostLease, Parked, publicMessage, ShuttingDown, TimedOut } from './errors.ts';
+import type { RunnerOptions } from './options.ts';
 import type { AnyPlan, ChildOptions, Outcome, Run, Startable, TaskError } from './plan.ts';
-import type { RunnerOptions } from './runner.ts';
 import { factsOf, type StepRecord, type TaskRow } from './tasks.ts';
 
-/** For tests: what to do before and after each step; a throw is what a crash or a failure at that point would be. */
-export interface Faults {
-  before?(plan: string, step: string, phase: 'run' | 'undo'): Promise<void> | void;
-  after?(plan: string, step: string, phase: 'run' | 'undo'): Promise<void> | void;
-}
 /** Thrown by `Faults`: the worker dies here, saving nothing. */
 export class Killed extends Error {}
 

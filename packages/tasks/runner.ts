@@ -1,29 +1,9 @@
-import type { Db, Listener } from '@cumulet/db';
-import type { Logger } from 'pino';
-import type { Bell } from './bell.ts';
 import { claim, dueTasks } from './claim.ts';
 import { Cancelled, ShuttingDown } from './errors.ts';
-import { Execution, type Faults } from './execution.ts';
+import { Execution } from './execution.ts';
+import type { RunnerOptions } from './options.ts';
 import type { AnyPlan } from './plan.ts';
 import { cancelChannel } from './tasks.ts';
-
-export interface RunnerOptions {
-  readonly db: Db;
-  readonly bell: Bell;
-  /** Hears cancels at once; without it they are seen at the next save. */
-  readonly listener?: Listener;
-  readonly log: Logger;
-  /** Shown in the history of steps. */
-  readonly host: string;
-  /** Unique for this process. */
-  readonly owner: string;
-  readonly leaseSeconds: number;
-  readonly sweepSeconds: number;
-  /** Tasks at once, for each queue. */
-  readonly concurrency: number;
-  /** For tests: called before and after each step. */
-  readonly faults?: Faults;
-}
 
 /** Runs tasks: answers bells, sweeps for what no bell told, and gives everything back at shutdown. */
 export class Runner {

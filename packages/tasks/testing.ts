@@ -1,6 +1,7 @@
 import type { Db } from '@cumulet/db';
 import { describe, expect, test } from 'vitest';
-import { Killed, type Faults } from './execution.ts';
+import { Killed } from './execution.ts';
+import type { Faults } from './options.ts';
 import type { Runner } from './runner.ts';
 import type { TaskRow, TaskState, Tasks } from './tasks.ts';
 

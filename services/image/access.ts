@@ -8,9 +8,8 @@ import type { Readable } from 'node:stream';
 import { noteUse } from './caching/store.ts';
 import { openImage } from './data/download.ts';
 import { openHashing } from './data/hashing.ts';
-import { ingest } from './data/ingest.ts';
+import { ingest, type StoredImage } from './data/ingest.ts';
 import { imageById, type ImageRow } from './images/store.ts';
-import type { StoredImage } from './lending.ts';
 import { openStores } from './stores.ts';
 
 export interface LocalImage {

@@ -9,6 +9,7 @@
 export { openImageAccess, type ImageAccess, type LocalImage } from './access.ts';
 export { makeApp } from './app.ts';
 export { olderImages, type OlderImageQuery } from './for_older_names.ts';
-export { images, type ImageFacts, type NewImage, type StoredImage } from './lending.ts';
+export type { StoredImage } from './data/ingest.ts';
+export { images, type ImageFacts, type NewImage } from './lending.ts';
 export { bootstrap } from './bootstrap.ts';
 export { openWork, plans } from './work.ts';

@@ -2,7 +2,7 @@ import { move, tryMove, type Trx } from '@cumulet/db';
 import type { Runtime } from '@cumulet/service';
 import { Conflict, newId, NotFound } from '@cumulet/wire';
 import type { Knex } from 'knex';
-import type { Ingested } from './data/ingest.ts';
+import type { StoredImage } from './data/ingest.ts';
 import { beginDelete } from './images/service.ts';
 import { Image } from './images/states.ts';
 import { leaveOver } from './images/tasks.ts';
@@ -95,5 +95,3 @@ export const images = {
     if (row && row.status !== 'pending_delete') await beginDelete({ rt: rt as Runtime }, trx, id, by);
   },
 };
-/** What `put` gave: keep it in the step's result for `finish`. */
-export type StoredImage = Ingested & { readonly store: string };

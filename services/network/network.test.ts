@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { as, callers, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
 import { bootstrap, makeApp, networksForCompute, plans } from './index.ts';
-import type { NetworkDeps } from './wiring/tasks.ts';
+import type { NetworkDeps } from './wiring/deps.ts';
 
 let t: TestRuntime;
 let app: FastifyInstance;

@@ -2,8 +2,9 @@ import { plainCall } from '@cumulet/drivers';
 import type { Runtime, Work } from '@cumulet/service';
 import { join } from 'node:path';
 import { openNetworkDriver } from './wiring/driver.ts';
+import type { NetworkDeps } from './wiring/deps.ts';
 import { reconcileHost, restoreHost } from './wiring/host.ts';
-import { wiringPlans, type NetworkDeps } from './wiring/tasks.ts';
+import { wiringPlans } from './wiring/tasks.ts';
 
 /** Where the metadata proxies of this host find compute's metadata service. */
 export const metadataSocket = (rt: Pick<Runtime, 'settings'>): string => join(rt.settings.home, 'run', 'metadata.sock');

@@ -5,7 +5,8 @@ import type { BackupDone, BackupJob, BackupRef, Compression } from './contract.t
 import { checkRef, metadataName, objectName, partName, readPrefix } from './layout.ts';
 import { openParent, type ParentHashes } from './hashes.ts';
 import { DIGEST, packHashes, PartDraft, partsSoFar, repeated, type Hashes } from './parts.ts';
-import { readMetadataOf, writeMetadata, writeSha256File } from './finish.ts';
+import { writeMetadata, writeSha256File } from './finish.ts';
+import { readMetadataOf } from './metadata.ts';
 import type { ObjectEntry, PartRef } from './shapes.ts';
 import { Slots } from './slots.ts';
 import { spans, type Span, type SpanRules } from './spans.ts';

@@ -1,7 +1,7 @@
 import type { Call } from '../call.ts';
 import { DriverError } from '../errors.ts';
 import type { BackupRef } from './contract.ts';
-import { readMetadataOf } from './finish.ts';
+import { readMetadataOf } from './metadata.ts';
 import { checkRef, metadataName, sha256Name } from './layout.ts';
 import type { Metadata, ObjectEntry } from './shapes.ts';
 import type { ObjectStore } from './store.ts';

@@ -1,26 +1,11 @@
-import { createHash } from 'node:crypto';
 import type { Call } from '../call.ts';
-import { DriverError } from '../errors.ts';
-import { readAtMost } from './bytes.ts';
-import type { BackupJob, BackupRef } from './contract.ts';
+import type { BackupJob } from './contract.ts';
 import { fromParts } from './hashes.ts';
 import { metadataName, pythonTime, sha256Name } from './layout.ts';
+import { VERSION } from './metadata.ts';
 import { DIGEST, readPart } from './parts.ts';
-import { entryJson, readMetadata, type Metadata, type Ours, type PartRef } from './shapes.ts';
+import { entryJson, type Ours, type PartRef } from './shapes.ts';
 import type { ObjectStore } from './store.ts';
-
-/** A metadata object of a volume of many TiB is smaller. */
-const LARGEST_METADATA = 128 << 20;
-const VERSION = '1.0.0';
-
-/** The metadata object, and its hash. */
-export async function readMetadataOf(call: Call, store: ObjectStore, backup: BackupRef): Promise<{ readonly metadata: Metadata; readonly sha256: string }> {
-  const name = metadataName(backup.serviceMetadata);
-  const bytes = await readAtMost(call, store, backup.container, name, LARGEST_METADATA);
-  const metadata = readMetadata(bytes.toString('utf8'), name);
-  if (metadata.version !== VERSION) throw new DriverError('invalid', `No support to restore backup version ${metadata.version.slice(0, 20)}`);
-  return { metadata, sha256: createHash('sha256').update(bytes).digest('hex') };
-}
 
 const common = ({ backup, name, description, createdAt }: BackupJob) => ({
   backup_description: description, backup_id: backup.id, backup_name: name, created_at: pythonTime(createdAt), version: VERSION, volume_id: backup.volumeId,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Call } from '../call.ts';
 import { DriverError } from '../errors.ts';
 import type { BackupRef } from './contract.ts';
-import { readMetadataOf } from './finish.ts';
+import { readMetadataOf } from './metadata.ts';
 import { sha256Name } from './layout.ts';
 import { DIGEST, readPart, repeated } from './parts.ts';
 import { openSha256File } from './sha256file.ts';

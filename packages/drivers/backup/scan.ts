@@ -2,7 +2,7 @@ import type { Call } from '../call.ts';
 import { DriverError } from '../errors.ts';
 import type { BackupRef, Found } from './contract.ts';
 import { openMember, type Member } from './chain.ts';
-import { readMetadataOf } from './finish.ts';
+import { readMetadataOf } from './metadata.ts';
 import { metadataName, readPrefix, sha256Name } from './layout.ts';
 import { openSha256File } from './sha256file.ts';
 import type { ObjectStore } from './store.ts';

@@ -1,4 +1,5 @@
-import { Transform, type Readable } from 'node:stream';
+import { Transform, type Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Call } from '../call.ts';
 import { DriverError } from '../errors.ts';
 
@@ -37,5 +38,18 @@ export async function taking<T>(call: Call, body: Readable, store: () => Promise
   } finally {
     call.signal.removeEventListener('abort', stop);
     body.destroy();
+  }
+}
+
+/** A whole stream into a sink. A failure is reported when the sink has cleaned up: of a stream that was broken before, `pipeline` would report it at once. */
+export async function pour(body: Readable, sink: Writable): Promise<void> {
+  const closed = new Promise<void>(done => { sink.once('close', done); });
+  sink.on('error', () => undefined);
+  try {
+    await pipeline(body, sink);
+  } catch (error) {
+    sink.destroy();
+    await closed;
+    throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { plainCall } from '../call.ts';
-import type { Guest, NetworkLab } from './conformance.ts';
 import type { NetworkSpec, PortSecurity, RouterSpec, SecurityRule } from './contract.ts';
+import type { Guest, NetworkLab } from './lab.ts';
 
 const call = plainCall('traffic');
 

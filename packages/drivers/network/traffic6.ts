@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { plainCall } from '../call.ts';
-import type { Guest, NetworkLab } from './conformance.ts';
 import type { Ipv6Mode, NetworkSpec, PortSecurity, RouterInterface, RouterSpec, SecurityRule } from './contract.ts';
+import type { Guest, NetworkLab } from './lab.ts';
 
 const call = plainCall('ipv6');
 const any = (direction: SecurityRule['direction'], more: Partial<SecurityRule> = {}): SecurityRule => ({ direction, ethertype: 'IPv6', protocol: null, portMin: null, portMax: null, remote: null, ...more });

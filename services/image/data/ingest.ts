@@ -15,6 +15,8 @@ export interface Ingested {
   /** sha512, hex. */
   readonly hash: string;
 }
+/** What became of them, and the store where they are now: what a step keeps in its result for `finish`. */
+export type StoredImage = Ingested & { readonly store: string };
 /** More bytes than allowed. */
 export class TooMuch extends Error { readonly kind = 'invalid'; constructor() { super('The provided image is too large.'); this.name = 'TooMuch'; } }
 /** The bytes are not those that somebody promised. */

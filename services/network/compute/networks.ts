@@ -9,7 +9,7 @@ import { deletePort, insertPort, setGroups } from '../ports/service.ts';
 import { defaultGroup } from '../security_groups/groups.ts';
 import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
 import { plugPorts, unplugPorts } from '../wiring/host.ts';
-import type { NetworkDeps } from '../wiring/tasks.ts';
+import type { NetworkDeps } from '../wiring/deps.ts';
 
 /** What compute may do with networks, in its own transaction: no token, no HTTP. Who may do it is decided there; what is visible, here. */
 export interface Who { readonly projectId: string | undefined; readonly userId: string; readonly admin: boolean }

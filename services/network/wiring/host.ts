@@ -1,7 +1,7 @@
 import { DriverError, type Call } from '@cumulet/drivers';
 import type { PortPlace } from '@cumulet/drivers/network';
+import type { NetworkDeps } from './deps.ts';
 import { groupMembers, networkSpec, portSecurity, routerSpec } from './specs.ts';
-import type { NetworkDeps } from './tasks.ts';
 
 /** Whether something of the network is bound to this host: a guest's port, a router's. */
 const isNeededHere = async (deps: NetworkDeps, networkId: string): Promise<boolean> => await deps.db('ports').where({ network_id: networkId, binding_host: deps.host }).first('id') !== undefined;

@@ -3,12 +3,12 @@ import { plainCall } from '@cumulet/drivers';
 import { newId } from '@cumulet/wire';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Guest } from '../../../packages/drivers/network/conformance.ts';
+import type { Guest } from '../../../packages/drivers/network/lab.ts';
 import { openLab, type LinuxBridgeLab } from '../../../packages/drivers/network/linuxbridge/lab.ts';
 import { as, callers, testRuntime, type TestRuntime } from '../../../test/harness/service.ts';
 import { bootstrap, makeApp, networksForCompute, plans } from '../index.ts';
 import { reconcileHost, restoreHost } from './host.ts';
-import type { NetworkDeps } from './tasks.ts';
+import type { NetworkDeps } from './deps.ts';
 
 /*
  * From the API to a guest's packet, on real bridges: what the rows say is what travels.

@@ -1,11 +1,9 @@
-import type { NetworkDriver } from '@cumulet/drivers/network';
 import type { Call } from '@cumulet/drivers';
-import type { Db } from '@cumulet/db';
 import { planFor, plans, type Run } from '@cumulet/tasks';
 import { z } from 'zod';
+import type { NetworkDeps } from './deps.ts';
 import { applyRouterHere, reviseNetworkHere, secureHere } from './host.ts';
 
-export interface NetworkDeps { readonly db: Db; readonly driver: NetworkDriver; readonly host: string; readonly metadataSocket: string | null; readonly hostAccess: boolean }
 const plan = planFor<NetworkDeps>();
 export const callOf = (t: Run<unknown, unknown, unknown>): Call => ({ taskId: t.taskId, signal: t.signal, progress: t.progress, log: t.log });
 

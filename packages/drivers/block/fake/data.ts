@@ -1,6 +1,6 @@
 import { rangeOf, rangeReadable, sparseWritable } from '../../sparse.ts';
 import type { BlockData } from '../contract.ts';
-import type { FakeContext } from './driver.ts';
+import type { FakeContext } from './context.ts';
 import { BLOCK, bytesIn, overwrite } from './state.ts';
 
 export function fakeData(context: FakeContext): BlockData {

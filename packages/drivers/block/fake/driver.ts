@@ -1,18 +1,12 @@
 import { checkName } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { scriptedFaults, type Faults } from '../../faults.ts';
-import type { Call } from '../../call.ts';
-import { bytesOfVolume, type BlockDriver, type DataRef, type Pool, type Provided, type SnapshotRef, type VolumeSpec } from '../contract.ts';
+import { bytesOfVolume, type BlockDriver, type Pool, type Provided, type SnapshotRef, type VolumeSpec } from '../contract.ts';
+import { GiB, type FakeContext, type FakeVerb } from './context.ts';
 import { fakeData } from './data.ts';
 import { fakeEncryption } from './encryption.ts';
 import { fakeManage, fakeManageSnapshots } from './manage.ts';
 import { directoryState, memoryState, type FakeObject } from './state.ts';
-
-type Verb =
-  | 'check' | 'pools' | 'volumes.create' | 'volumes.delete' | 'volumes.extend' | 'volumes.exists' | 'data.read' | 'data.write' | 'data.zero' | 'data.extents'
-  | 'attach.connect' | 'attach.disconnect' | 'snapshots.create' | 'snapshots.delete' | 'snapshots.revert' | 'snapshots.exists'
-  | 'clone.fromVolume' | 'clone.fromSnapshot' | 'manage.list' | 'manage.size' | 'manage.adopt' | 'manage.release'
-  | 'manageSnapshots.list' | 'manageSnapshots.size' | 'manageSnapshots.adopt' | 'manageSnapshots.release' | 'rename' | 'migrate' | 'groups.snapshot' | 'qos.apply' | 'encryption.create' | 'encryption.open';
 
 export interface FakePool {
   readonly name: string;
@@ -36,7 +30,7 @@ export interface FakeBlockOptions {
 }
 
 export interface FakeBlockDriver extends BlockDriver {
-  readonly faults: Faults<Verb>;
+  readonly faults: Faults<FakeVerb>;
   /** Names of all volumes, and `<volume>~<snapshot>` of all snapshots. */
   readonly held: readonly string[];
   /** Bytes of content that are kept. */
@@ -47,19 +41,6 @@ export interface FakeBlockDriver extends BlockDriver {
   plant(name: string, bytes: number, content?: Buffer): void;
 }
 
-/** What the parts of the fake share. */
-export interface FakeContext {
-  through<T>(verb: Verb, call: Call, work: () => T | Promise<T>): Promise<T>;
-  keyOf(ref: DataRef): string;
-  find(ref: DataRef): FakeObject;
-  get(key: string): FakeObject | undefined;
-  put(object: FakeObject): void;
-  delete(key: string): void;
-  keys(): string[];
-  snapshotsOf(volume: string): string[];
-}
-
-export const GiB = 2 ** 30;
 const nothing: Provided = {};
 
 /** A backend that is not there: real semantics, little content, and it fails, hangs or dawdles as a test says. */
@@ -67,7 +48,7 @@ export function fakeBlockDriver(options: FakeBlockOptions = {}): FakeBlockDriver
   const name = options.name ?? 'fake';
   const pools = options.pools ?? [{ name }];
   const state = options.directory === undefined ? memoryState() : directoryState(options.directory);
-  const faults = scriptedFaults<Verb>();
+  const faults = scriptedFaults<FakeVerb>();
   const connections = new Set<string>();
 
   const context: FakeContext = {

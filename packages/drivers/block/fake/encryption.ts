@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { luksHeaderBytes } from '@cumulet/diskimage';
 import { DriverError } from '../../errors.ts';
 import type { DataRef, Encryption, LuksKey, Provided, VolumeSpec } from '../contract.ts';
+import type { FakeContext } from './context.ts';
 import { fakeData } from './data.ts';
-import type { FakeContext } from './driver.ts';
 import { BLOCK, bytesIn } from './state.ts';
 
 const fingerprint = ({ passphrase }: LuksKey): Buffer => createHash('sha256').update(passphrase).digest();

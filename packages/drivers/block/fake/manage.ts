@@ -1,7 +1,7 @@
 import { checkName } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import type { Manage, ManageSnapshots, Reference, SnapshotRef } from '../contract.ts';
-import { GiB, type FakeContext } from './driver.ts';
+import { GiB, type FakeContext } from './context.ts';
 import type { FakeObject } from './state.ts';
 
 const sizeOf = (object: FakeObject) => Math.max(1, Math.ceil(object.bytes / GiB));

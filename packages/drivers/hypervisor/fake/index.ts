@@ -12,13 +12,9 @@ import { writeEmptyImage } from './disk-files.ts';
 import { Machines } from './machines.ts';
 import { fakeMigrate, fakeTravel } from './moves.ts';
 import { folderState, memoryState } from './state.ts';
+import type { HypervisorVerb } from './verbs.ts';
 
-export type HypervisorVerb =
-  | 'check' | 'host' | 'list' | `servers.${keyof HypervisorDriver['servers']}`
-  | 'volumes.attach' | 'volumes.detach' | 'volumes.extend' | 'volumes.swap.run' | 'volumes.swap.abandon' | 'nics.attach' | 'nics.detach'
-  | 'console.log' | 'console.vnc' | 'snapshot.rootDisk' | 'rescue.start' | 'rescue.stop'
-  | 'resize.apply' | 'resize.confirm' | 'resize.revert' | 'resize.keep' | 'resize.grow' | 'crashDump' | 'travel.send' | 'travel.receive'
-  | 'migrate.prepare' | 'migrate.live' | 'migrate.force' | 'migrate.abandon' | 'agent.available' | 'agent.setPassword' | 'agent.freeze' | 'agent.thaw' | 'diagnostics';
+export type { HypervisorVerb };
 
 export interface FakeHypervisorOptions {
   /** State is kept here, one file for each server: it outlives the process, and processes share it. Absent = memory only. */

@@ -5,8 +5,8 @@ import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import type { Migrate, Travel } from '../contract.ts';
 import { checkSpec } from '../validate.ts';
-import type { HypervisorVerb } from './index.ts';
 import { folderState, type FakeServer, type FakeState } from './state.ts';
+import type { HypervisorVerb } from './verbs.ts';
 
 type Verb = <T>(name: HypervisorVerb, call: Call, work: () => T | Promise<T>) => Promise<T>;
 const absent = (id: string) => new DriverError('absent', 'The server does not exist on this host.', { detail: id });

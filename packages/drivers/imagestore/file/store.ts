@@ -1,14 +1,14 @@
 import { constants } from 'node:fs';
 import { mkdir, open, opendir, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import type { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Call } from '../../call.ts';
 import { checkName, guarded, publish, remove, removeTemporaries, sweepTemporaries, temporary } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { fileReadable, fileTarget, rangeOf, sparseWritable } from '../../sparse.ts';
 import type { ImageStore, Stored } from '../contract.ts';
+import { pour } from '../streams.ts';
 import { fileUploads } from './uploads.ts';
 
 export interface FileStoreOptions {
@@ -143,17 +143,4 @@ async function sizeOf(path: string): Promise<number | undefined> {
 /** Never through a symbolic link: that would lead out of the store. */
 function openPlain(path: string): Promise<FileHandle> {
   return open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-}
-
-/** A whole stream into a sink. A failure is reported when the sink has cleaned up: of a stream that was broken before, `pipeline` would report it at once. */
-export async function pour(body: Readable, sink: Writable): Promise<void> {
-  const closed = new Promise<void>(done => { sink.once('close', done); });
-  sink.on('error', () => undefined);
-  try {
-    await pipeline(body, sink);
-  } catch (error) {
-    sink.destroy();
-    await closed;
-    throw error;
-  }
 }

@@ -5,7 +5,7 @@ import { checkName, exists, guarded, publish, remove } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { fileReadable, fileTarget, sparseWritable } from '../../sparse.ts';
 import type { ResumableUploads, Stored } from '../contract.ts';
-import { pour } from './store.ts';
+import { pour } from '../streams.ts';
 
 interface Place {
   readonly root: string;

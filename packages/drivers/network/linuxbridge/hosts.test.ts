@@ -2,7 +2,7 @@ import { createRunner, type Child, type Runner } from '@cumulet/exec';
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import { plainCall, silent, type Log } from '../../call.ts';
-import type { Guest } from '../conformance.ts';
+import type { Guest } from '../lab.ts';
 import { anyIPv4 } from '../traffic.ts';
 import type { NetworkSpec, PortSecurity, RouterSpec } from '../contract.ts';
 import { linuxBridge } from './driver.ts';

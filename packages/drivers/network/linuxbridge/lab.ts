@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRunner, type Runner } from '@cumulet/exec';
 import { silent } from '../../call.ts';
-import type { Guest, NetworkLab, Station } from '../conformance.ts';
+import type { Guest, NetworkLab, Station } from '../lab.ts';
 import type { PortPlace } from '../contract.ts';
 import { linuxBridge } from './driver.ts';
 import type { LinuxBridgeSettings } from './settings.ts';
