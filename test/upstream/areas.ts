@@ -9,6 +9,8 @@ export interface Area {
   readonly peer?: Counts;
   /** Settings of the cloud. */
   readonly env: Readonly<Record<string, string>>;
+  /** The tests that ask what each role may do in each scope. */
+  readonly scopes?: true;
   /** Guests boot for real, and tempest logs into them. */
   readonly guests?: true;
 }
@@ -25,6 +27,11 @@ export const areas: Readonly<Record<string, Area>> = {
   compute: { suite: 'tempest', regex: '^tempest\\.api\\.compute', peer: { passed: 248, failed: 1, skipped: 25 }, env: simulated },
   network: { suite: 'tempest', regex: '^tempest\\.api\\.network', env: simulated },
   scenario: { suite: 'tempest', regex: '^tempest\\.scenario', env: {}, guests: true },
+  // Debian's *-tempest-plugin: who may do what, and what tempest itself leaves out.
+  identityplugin: { suite: 'tempest', regex: '^keystone_tempest_plugin', env: { ...simulated, CUMULET_DEMO_ENABLED: 'false' }, scopes: true },
+  imageplugin: { suite: 'tempest', regex: '^glance_tempest_plugin', env: simulated, scopes: true },
+  volumeplugin: { suite: 'tempest', regex: '^cinder_tempest_plugin\\.(api|rbac)', env: { ...simulated, ...twoBackends }, scopes: true },
+  networkplugin: { suite: 'tempest', regex: '^neutron_tempest_plugin\\.api', env: simulated },
   openstackclient: { suite: 'openstackclient', regex: 'functional\\.compute', env: simulated },
   novaclient: { suite: 'novaclient', regex: 'functional', env: simulated },
   sdk: { suite: 'openstack', regex: 'functional\\.(compute|cloud|network|image|block_storage|identity|placement)', env: simulated },

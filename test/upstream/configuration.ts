@@ -8,7 +8,7 @@ const packages = '/usr/lib/python3/dist-packages';
 type Section = Readonly<Record<string, string | number | boolean>>;
 const ini = (sections: Readonly<Record<string, Section>>): string => Object.entries(sections).map(([name, of]) => `[${name}]\n${Object.entries(of).map(([k, v]) => `${k} = ${v}\n`).join('')}`).join('');
 
-export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; /** Of volumes. */ readonly backends: number; readonly networkExtensions: readonly string[]; /** Where an image can be fetched from. */ readonly httpImage?: string | undefined; /** The demo image's file, where guests boot for real and are logged into. */ readonly guestImage?: string | undefined }
+export interface Facts { readonly authUrl: string; readonly adminPassword: string; readonly images: readonly string[]; readonly flavors: readonly string[]; readonly publicNetwork: string; /** Of volumes. */ readonly backends: number; readonly networkExtensions: readonly string[]; /** Tempest is told that each service enforces scopes. */ readonly scopes?: boolean; /** Where an image can be fetched from. */ readonly httpImage?: string | undefined; /** The demo image's file, where guests boot for real and are logged into. */ readonly guestImage?: string | undefined }
 
 /** What tempest must know of the cloud: images, flavors, the public network. */
 export async function factsOf(cloud: TestCloud, adminPassword: string): Promise<Facts> {
@@ -31,7 +31,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     oslo_concurrency: { lock_path: join(folder, 'lock') },
     auth: { use_dynamic_credentials: true, create_isolated_networks: true, admin_username: 'admin', admin_password: facts.adminPassword, admin_project_name: 'admin', admin_domain_name: 'Default', tempest_roles: 'member' },
     identity: { uri_v3: facts.authUrl, auth_version: 'v3', region: 'RegionOne', v3_endpoint_type: 'public' },
-    'identity-feature-enabled': { api_v2: false, api_v2_admin: false, trust: true, application_credentials: true, access_rules: true, project_tags: true },
+    'identity-feature-enabled': { api_v2: false, api_v2_admin: false, trust: true, application_credentials: true, access_rules: true, project_tags: true, enforce_scope: facts.scopes === true },
     service_available: { nova: true, neutron: true, cinder: true, glance: true, swift: false, horizon: false },
     compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', min_compute_nodes: 1, build_interval: 1, build_timeout: guests ? 300 : 120 },
     // volume_multiattach: tempest 33 asks for it with a parameter that cinder has dropped; ours are services/compute/attachments' own tests.
@@ -44,7 +44,8 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
     'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
     volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
-    'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, extend_attached_encrypted_volume: true, consistency_group: false, api_v3: true },
+    'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, extend_attached_encrypted_volume: true, consistency_group: false, volume_revert: true, api_v3: true },
+    ...(facts.scopes === true ? { enforce_scope: { keystone: true, glance: true, cinder: true } } : {}),
   }));
   discover(folder, 'tempest/test_discover', '([^\\.]*\\.)*');
 }

@@ -53,7 +53,7 @@ async function run(of: Area, wanted: string): Promise<number> {
 /** tempest.conf; returns the variables that lead there. */
 async function tempest(cloud: TestCloud, folder: string, of: Area, httpImage: string | undefined): Promise<Readonly<Record<string, string>>> {
   const image = of.guests ? await guestImage(runner, cacheFolder(process.env)) : undefined;
-  writeConfiguration(folder, { ...await factsOf(cloud, password), httpImage, guestImage: image });
+  writeConfiguration(folder, { ...await factsOf(cloud, password), httpImage, guestImage: image, scopes: of.scopes === true });
   return { TEMPEST_CONFIG_DIR: join(folder, 'etc'), TEMPEST_CONFIG: 'tempest.conf' };
 }
 
