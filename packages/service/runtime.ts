@@ -2,7 +2,7 @@ import { createGate, DatabaseKeyRing, Enforcer, RevocationFeed, Sealer, TokenVer
 import { services, type ServiceName, type Settings } from '@cumulet/config';
 import { connect, createListener, type Db, type Listener } from '@cumulet/db';
 import type { Gate } from '@cumulet/http';
-import { createBell, noBell, Tasks, type AnyPlan, type Bell } from '@cumulet/tasks';
+import { createBell, Ends, noBell, Tasks, type AnyPlan, type Bell } from '@cumulet/tasks';
 import pino, { type Logger } from 'pino';
 
 /** What a process of Cumulet has open: handed to every service in it. */
@@ -13,6 +13,8 @@ export interface Runtime {
   readonly listener: Listener;
   readonly bell: Bell;
   readonly tasks: Tasks;
+  /** For replies that are results of tasks. */
+  readonly ends: Ends;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
@@ -69,7 +71,7 @@ export async function openRuntime(o: RuntimeOptions): Promise<Runtime> {
     return made;
   };
   return {
-    settings, databaseUrl: settings.databaseUrl, db, listener, bell, tasks: new Tasks(bell, o.plans), log, clock: Date.now, sealer, keys, revocations, verifier, enforcer,
+    settings, databaseUrl: settings.databaseUrl, db, listener, bell, tasks: new Tasks(bell, o.plans), ends: new Ends(db, listener), log, clock: Date.now, sealer, keys, revocations, verifier, enforcer,
     gate: async service => createGate(verifier, await enforcer(service), services[service].types),
     health: async () => ({ database: await db.raw('select 1').then(() => true, () => false) }),
     async close() {

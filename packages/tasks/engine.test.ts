@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { heldByTasks, usageTrigger } from '../../migrations/support.ts';
 import { freshDatabase } from '../../test/harness/database.ts';
 import { provePlan } from './testing.ts';
-import { ChildLate, Killed, noBell, planFor, plans, Runner, Tasks, type Faults, type TaskRow } from './index.ts';
+import { ChildLate, Ends, Killed, noBell, planFor, plans, Runner, Tasks, type Faults, type TaskRow } from './index.ts';
 
 const Box: Resource<'creating' | 'available' | 'deleting' | 'error'> = {
   table: 'boxes', label: 'Box', transitional: ['creating', 'deleting'],
@@ -321,4 +321,26 @@ provePlan({
       clean: async () => { expect(await box(id)).toMatchObject({ status: 'error', task_id: null }); expect(deps.store.has(id)).toBe(false); },
     };
   },
+});
+
+describe('whoever waits for the end of a task', () => {
+  test('hears of it, before, during and after', async () => {
+    const ends = new Ends(db, listener);
+    const { task } = await start();
+    const two = Promise.all([ends.of(task, 20_000), ends.of(task, 20_000)]);
+    expect(await ends.of(task, 50)).toBe('late');
+    await worker('a').run(task);
+    for (const ended of [...await two, await ends.of(task, 20_000)]) expect(ended).toMatchObject({ state: 'done', out: { place: 'shelf' } });
+    expect(await ends.of(newId(), 20_000)).toBe('absent');
+  });
+  test('misses nothing that happened while the database was not heard', async () => {
+    const ends = new Ends(db, listener);
+    const { task } = await start();
+    const waiting = ends.of(task, 20_000);
+    await ends.of(task, 50);
+    // Its connection ends, and what is told meanwhile is lost.
+    await db.raw(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'test listener'`);
+    await worker('a').run(task);
+    expect(await waiting).toMatchObject({ state: 'done' });
+  });
 });

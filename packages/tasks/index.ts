@@ -1,5 +1,6 @@
 export { createBell, noBell, type Bell } from './bell.ts';
 export { Cancelled, ChildFailed, ChildLate, LostLease, publicMessage, ShuttingDown } from './errors.ts';
+export { Ends, taskChannel, type Ended } from './ends.ts';
 export { Killed } from './execution.ts';
 export { Holder, type Held, type HolderOptions } from './hold.ts';
 export type { Faults, RunnerOptions } from './options.ts';

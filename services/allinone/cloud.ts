@@ -80,6 +80,8 @@ export async function startCloud(o: CloudOptions): Promise<Summary> {
 
 /** Everything has ended this long after the end was asked for. */
 const endMs = 9_000;
+/** The network gets this much of it at least, even where guests took their time: a busy machine had better be late than be left with bridges. */
+const networkEndMs = 5_000;
 
 /**
  * Ends everything. First those who act: a server that is stopped now must not be taken for one that its user stopped. Then
@@ -91,7 +93,7 @@ export async function stopCloud({ supervisor, ...o }: CloudOptions, real: boolea
   const guests = async () => {
     await supervisor.stop('libvirtd');
     if (!real) return;
-    const call = plainCall('the end', AbortSignal.timeout(Math.max(500, Math.round(latest - performance.now()))));
+    const call = plainCall('the end', AbortSignal.timeout(Math.max(networkEndMs, Math.round(latest - performance.now()))));
     await hostNetwork(o.settings, o.home, o.runner).stopAll(call, { keepWires: false })
       .catch((error: unknown) => o.terminal.warn('network', `not all of it could be removed: ${error instanceof Error ? error.message : String(error)}`));
   };

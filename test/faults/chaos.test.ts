@@ -4,21 +4,30 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Redis } from 'ioredis';
 import { faultyCloud, type FaultyCloud } from './cloud.ts';
-import { Actor, dice, type Dice } from './chaos.ts';
+import { computeIdeas } from './chaos/compute.ts';
+import { dice, type Dice } from './chaos/dice.ts';
+import { imageIdeas, stores } from './chaos/image.ts';
+import { networkIdeas } from './chaos/network.ts';
+import { kinds, User } from './chaos/user.ts';
+import { makeVolumeTypes, volumeIdeas, type VolumeTypes } from './chaos/volume.ts';
 import { leftovers } from './leftovers.ts';
 
 // Users who do what comes to their minds, while processes are killed, frozen and robbed of their memory at random moments. Whatever happens: no answer is a
 // 500, every resource comes to rest, and rows, files, guests and counters agree. `CHAOS_SECONDS` and `CHAOS_SEED` repeat or lengthen a run.
 const seconds = Number(process.env['CHAOS_SECONDS'] ?? 120);
 const seed = Number(process.env['CHAOS_SEED'] ?? randomBytes(4).readUInt32LE());
-const actors = 4;
+const people = 4;
 
 let f: FaultyCloud;
+let types: VolumeTypes;
+let external = '';
 beforeAll(async () => {
   f = await faultyCloud({
-    CUMULET_VOLUME_BACKENDS: '[{name: one, driver: file, path: volumes/one}, {name: two, driver: file, path: volumes/two}]',
-    CUMULET_IMAGE_STORES: '[{id: file, driver: file, path: images, default: true}]',
+    CUMULET_VOLUME_BACKENDS: '[{name: one, driver: file, path: volumes/one}, {name: two, driver: file, path: volumes/two, format: qcow2}]',
+    CUMULET_IMAGE_STORES: JSON.stringify(stores.map((id, n) => ({ id, driver: 'file', path: `images/${id}`, ...(n === 0 && { default: true }) }))),
   });
+  types = await makeVolumeTypes(f);
+  external = (await f.call('network', 'GET', '/v2.0/networks?name=public')).body.networks[0].id as string;
 });
 afterAll(() => f?.end());
 
@@ -40,9 +49,10 @@ async function trouble(random: Dice): Promise<string> {
   return victim;
 }
 
-test(`${actors} users and a monkey for ${seconds} s, seed ${seed}`, async () => {
+test(`${people} users and a monkey for ${seconds} s, seed ${seed}`, async () => {
   const end = Date.now() + seconds * 1_000;
-  const users = Array.from({ length: actors }, (_, n) => new Actor(f, dice(seed + n), `user${n}`));
+  const users = Array.from({ length: people }, (_, n) => new User(f, dice(seed + n), `user${n}`));
+  const ideas = new Map(users.map((user) => [user, [...computeIdeas(user), ...volumeIdeas(user, types), ...imageIdeas(user), ...networkIdeas(user, external)]]));
   const happened: string[] = [];
   const monkey = async () => {
     const random = dice(seed - 1);
@@ -51,7 +61,7 @@ test(`${actors} users and a monkey for ${seconds} s, seed ${seed}`, async () => 
       happened.push(await trouble(random).catch((error: unknown) => `failed: ${String(error)}`));
     }
   };
-  await Promise.all([monkey(), ...users.map(async (user) => { while (Date.now() < end) await user.act(); })]);
+  await Promise.all([monkey(), ...users.map(async (user) => { while (Date.now() < end) await user.act(ideas.get(user) ?? []); })]);
 
   await f.settled(600_000);
   const answers = users.flatMap((user) => user.answers);
@@ -62,12 +72,12 @@ test(`${actors} users and a monkey for ${seconds} s, seed ${seed}`, async () => 
   expect(await leftovers(f.db(), f.cloud.home)).toEqual([]);
 
   // And everything can be deleted, in an order that users know.
-  for (const kind of ['server', 'backup'] as const) for (const user of users) await user.leave(kind);
+  for (const user of users) await user.leave('server');
   await users[0]?.adopt();
-  for (const kind of ['snapshot', 'volume', 'image'] as const) for (const user of users) await user.leave(kind);
+  for (const kind of kinds) for (const user of users) await user.leave(kind);
   await f.settled(600_000);
   expect(await leftovers(f.db(), f.cloud.home)).toEqual([]);
   expect(await f.db()('servers').where({ deleted: false }).select('id', 'vm_state')).toEqual([]);
-  for (const table of ['volumes', 'volume_snapshots', 'volume_backups']) expect(await f.db()(table).select('id', 'status'), table).toEqual([]);
+  for (const table of ['volumes', 'volume_snapshots', 'volume_backups', 'volume_groups', 'volume_group_snapshots']) expect(await f.db()(table).select('id', 'status'), table).toEqual([]);
   expect(readdirSync(join(f.cloud.home, 'backups'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => entry.name)).toEqual([]);
 }, (seconds + 900) * 1_000);

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Db } from '@cumulet/db';
 
 /** Everything that is somewhere and should not be, or the other way round: rows, driver state, files and counters compared. Empty when all is well. */
@@ -46,7 +47,13 @@ export async function leftovers(db: Db, home: string): Promise<string[]> {
   compare('a volume file', uuidsIn(join(home, 'volumes')), await ids(`select ${file} id from volumes where status not like 'error%' union select ${file} from volume_snapshots where status not like 'error%'`));
   // What could not be removed at once is written down, and tried again.
   const remembered = (await ask('select url from image_leftovers')).map((row) => String(row['url']).split('/').at(-1));
-  compare('an image file', uuidsIn(join(home, 'images')).filter((id) => !remembered.includes(id)), await ids(`select id from images where status = 'active' and locations <> '[]'`));
+  // Each store has a folder of its own, or the only one has it whole.
+  const copies = await ask(`select i.id, l ->> 'url' url from images i, jsonb_array_elements(i.locations) l where i.status in ('active', 'deactivated')`);
+  const folders = [...new Set(copies.map(({ url }) => dirname(fileURLToPath(String(url)))))];
+  compare('an image file', uuidsIn(join(home, 'images')).filter((id) => !remembered.includes(id)), [...new Set(copies.map(({ id }) => String(id)))].toSorted());
+  for (const folder of folders) compare(`an image file in ${folder}`, uuidsIn(folder).filter((id) => !remembered.includes(id)), copies.filter(({ url }) => dirname(fileURLToPath(String(url))) === folder).map(({ id }) => String(id)).toSorted());
+  note('an encrypted volume without its key', await ask('select id, status from volumes v where encryption_key_id is not null and not exists (select from volume_keys k where k.id = v.encryption_key_id)'));
+  note('a volume that is offered in no transfer', await ask(`select id from volumes v where status = 'awaiting-transfer' and not exists (select from volume_transfers where volume_id = v.id)`));
   for (const folder of ['snapshots', 'scratch', 'staging']) note(`a file in ${folder}`, filesIn(join(home, folder)));
   return wrong;
 }

@@ -3,7 +3,7 @@ import { loadSettings, type ServiceName, type Settings } from '@cumulet/config';
 import { connect, createListener } from '@cumulet/db';
 import type { Gate } from '@cumulet/http';
 import type { Runtime, Work } from '@cumulet/service';
-import { noBell, Runner, Tasks, type AnyPlan, type Faults } from '@cumulet/tasks';
+import { Ends, noBell, Runner, Tasks, type AnyPlan, type Faults } from '@cumulet/tasks';
 import type { FastifyInstance } from 'fastify';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -52,7 +52,7 @@ export async function testRuntime(overrides: Record<string, string> = {}): Promi
   const known: AnyPlan[] = [];
   const enforcer = (service: ServiceName) => Enforcer.open({ service, log });
   const rt: Runtime = {
-    settings, databaseUrl: url, db, listener, bell: noBell, tasks: new Tasks(noBell), log, clock: Date.now, enforcer,
+    settings, databaseUrl: url, db, listener, bell: noBell, tasks: new Tasks(noBell), ends: new Ends(db, listener), log, clock: Date.now, enforcer,
     async gate(service): Promise<Gate> {
       const rules = await enforcer(service);
       return { authenticate: async token => callers[token as Who], allows: (rule, who, target) => rules.check(rule, who, target) };

@@ -30,16 +30,12 @@ const patienceMs = 20_000;
 export async function askHost<T>(c: Compute, ctx: Parameters<typeof byOf>[0], host: string, serverId: string, input: Parameters<typeof consolePlan.parts.input.parse>[0] & object): Promise<T> {
   const id = newId();
   await transaction(c.rt.db, trx => c.rt.tasks.enqueue(trx, consolePlan, input as never, { id, queue: hostQueue(host), lane: `ask/${id}`, resource: { type: 'server-question', id: serverId }, by: byOf(ctx) }));
-  const deadline = c.rt.clock() + patienceMs;
-  for (let wait = 5; c.rt.clock() < deadline; wait = Math.min(wait * 1.5, 250)) {
-    const row = await c.rt.db('tasks').where({ id }).first('state', 'live', 'out', 'error') as { state: string; live: boolean; out: { ask?: T }; error: { message: string; kind?: string } | null } | undefined;
-    if (row && !row.live) {
-      await c.rt.db('tasks').where({ id }).delete();
-      if (row.state === 'done') return row.out.ask as T;
-      if (row.error?.kind === 'absent') throw new NotFound(`Instance ${serverId} could not be found on its host.`);
-      throw new Conflict(row.error?.message ?? 'The host could not answer.');
-    }
-    await new Promise(r => setTimeout(r, wait));
+  const ended = await c.rt.ends.of(id, patienceMs);
+  if (typeof ended === 'object') {
+    await c.rt.db('tasks').where({ id }).delete();
+    if (ended.state === 'done') return ended.out['ask'] as T;
+    if (ended.error?.kind === 'absent') throw new NotFound(`Instance ${serverId} could not be found on its host.`);
+    throw new Conflict(ended.error?.message ?? 'The host could not answer.');
   }
   await transaction(c.rt.db, trx => c.rt.tasks.cancel(trx, id));
   throw new Unavailable('The host of the server does not answer.', { headers: { 'retry-after': '5' } });

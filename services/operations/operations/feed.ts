@@ -1,5 +1,5 @@
 import type { Runtime } from '@cumulet/service';
-import type { TaskRow } from '@cumulet/tasks';
+import { taskChannel, type TaskRow } from '@cumulet/tasks';
 import { PassThrough, type Readable } from 'node:stream';
 import { tasksById } from './store.ts';
 import { operationView } from './views.ts';
@@ -32,7 +32,7 @@ export async function openFeed(rt: Runtime): Promise<Feed> {
       for (const [reader, wanted] of readers) if (wanted(row)) send(text, reader);
     }
   };
-  await rt.listener.listen('cumulet_tasks', id => {
+  await rt.listener.listen(taskChannel, id => {
     if (readers.size === 0) return;
     changed.add(id);
     soon ??= setTimeout(() => void flush().catch((error: unknown) => rt.log.warn({ err: error }, 'changes of operations could not be read')), 20);

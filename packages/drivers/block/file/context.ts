@@ -1,9 +1,9 @@
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import type { Runner } from '@cumulet/exec';
 import type { Call } from '../../call.ts';
 import { exists, publish, temporary } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
-import { bytesOfVolume, type DataRef, type Provided } from '../contract.ts';
+import { bytesOfVolume, type DataRef, type Provided, type SnapshotRef } from '../contract.ts';
 import { attempt } from './failure.ts';
 import type { Disk } from './disk.ts';
 import { isSnapshot, sameFile, type Layout } from './layout.ts';
@@ -14,7 +14,12 @@ export const GiB = 2 ** 30;
 export interface Context {
   readonly runner: Runner;
   readonly layout: Layout;
+  /** Of whatever is not encrypted. */
   readonly disk: Disk;
+  /** Containers of encrypted volumes are plain bytes, whatever the backend's format is. */
+  diskOf(ref: { readonly luks?: boolean | undefined } | SnapshotRef): Disk;
+  /** The virtual size in bytes of a file that could be either. */
+  sizeOfFile(path: string): Promise<number>;
   /** One change at a time of one volume and its snapshots. Between processes, the lanes of the task queue see to that. */
   turn<T>(call: Call, volume: string, what: string, work: () => Promise<T>): Promise<T>;
   /** A file made under a temporary name by `build` and then published as `path`; already there is for the caller to decide beforehand. */
@@ -26,10 +31,16 @@ export interface Context {
 
 export const nothing: Provided = {};
 
-export function fileContext(runner: Runner, layout: Layout, disk: Disk): Context {
+/** `raw`: for containers; the same as `disk` where that is raw. */
+export function fileContext(runner: Runner, layout: Layout, disk: Disk, raw: Disk): Context {
   const last = new Map<string, Promise<void>>();
   const context: Context = {
     runner, layout, disk,
+    diskOf: (ref) => (('volume' in ref ? ref.volume.luks : ref.luks) === true ? raw : disk),
+    sizeOfFile: (path) => disk.size(path).catch((error: unknown) => {
+      if (error instanceof DriverError && error.kind === 'broken') return stat(path).then(({ size }) => size);
+      throw error;
+    }),
     async turn(call, volume, what, work) {
       const before = last.get(volume) ?? Promise.resolve();
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -59,7 +70,7 @@ export function fileContext(runner: Runner, layout: Layout, disk: Disk): Context
     async find(ref) {
       if (!await context.isComplete(ref)) throw new DriverError('absent', `The ${isSnapshot(ref) ? 'snapshot' : 'volume'} is not on the storage.`, { detail: ref.name });
       const path = layout.of(ref);
-      return { path, bytes: await disk.size(path) };
+      return { path, bytes: await context.diskOf(ref).size(path) };
     },
   };
   return context;

@@ -12,16 +12,16 @@ const MAP_AT_ONCE = 2 ** 42;
 const MAP_AT_LEAST = 2 ** 26;
 
 export function fileData(context: Context): BlockData {
-  const { disk, runner } = context;
+  const { runner } = context;
   return {
     read: (call, ref, range) => attempt('The volume cannot be read', call.signal, async () => {
       const { path, bytes } = await context.find(ref);
-      return disk.read(call, path, rangeOf(range, bytes));
+      return context.diskOf(ref).read(call, path, rangeOf(range, bytes));
     }),
     write: (call, volume, range) => attempt('The volume cannot be written', call.signal, async () => {
       const { path, bytes } = await context.find(volume);
       const { offset } = rangeOf(range, bytes);
-      const target = await disk.target(call, path);
+      const target = await context.diskOf(volume).target(call, path);
       const failing = <A extends unknown[]>(work: (...args: A) => Promise<void>) => (...args: A) => work(...args).catch((error: unknown) => {
         throw asDriverError(error, 'The volume cannot be written');
       });
@@ -33,7 +33,7 @@ export function fileData(context: Context): BlockData {
     zero: (call, volume, range) => attempt('The volume cannot be written', call.signal, async () => {
       const { path, bytes } = await context.find(volume);
       const { offset, length } = rangeOf(range, bytes);
-      if (length > 0) await disk.zero(call, path, { offset, length });
+      if (length > 0) await context.diskOf(volume).zero(call, path, { offset, length });
     }),
     async *extents(call, ref, range) {
       const { path, bytes } = await attempt('The volume cannot be read', call.signal, () => context.find(ref));
@@ -47,7 +47,7 @@ export function fileData(context: Context): BlockData {
     let atOnce = MAP_AT_ONCE;
     for (let at = range.offset; at < end;) {
       const asked = { offset: at, length: Math.min(atOnce, end - at) };
-      const entries = await map(runner, { path, format: disk.format }, asked, { signal: call.signal }).catch((error: unknown) => {
+      const entries = await map(runner, { path, format: context.diskOf(ref).format }, asked, { signal: call.signal }).catch((error: unknown) => {
         if (error instanceof ProgramKilled && error.reason === 'output' && atOnce > MAP_AT_LEAST) return undefined;
         call.signal.throwIfAborted();
         throw asDriverError(error, 'The volume cannot be read');

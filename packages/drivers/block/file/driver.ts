@@ -39,9 +39,9 @@ export interface FileDriverOptions {
 export function fileDriver(options: FileDriverOptions): BlockDriver {
   const root = resolve(options.directory);
   const { runner, nfs, format = 'raw' } = options;
-  const disk = format === 'raw' ? rawDisk(runner) : qcow2Disk(runner);
+  const raw = rawDisk(runner);
   const layout = fileLayout(root);
-  const context = fileContext(runner, layout, disk);
+  const context = fileContext(runner, layout, format === 'raw' ? raw : qcow2Disk(runner), raw);
   const pool = options.pool ?? nfs?.export ?? options.name;
 
   async function check(): Promise<string[]> {
@@ -61,14 +61,15 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
     const { bsize, blocks, bavail } = await statfs(root);
     let provisioned = 0;
     for (const { path } of await layout.files()) {
-      provisioned += await disk.size(path).catch(() => stat(path).then(({ size }) => size, () => 0));
+      // What goes meanwhile is nothing.
+      provisioned += await context.sizeOfFile(path).catch(() => 0);
     }
     return {
       name: pool, totalGiB: (blocks * bsize) / GiB, freeGiB: (bavail * bsize) / GiB, provisionedGiB: provisioned / GiB, thin: true,
       reservedPercentage: options.reservedPercentage ?? 0, maxOverSubscriptionRatio: options.maxOverSubscriptionRatio ?? 20,
       capabilities: {
         vendor_name: 'Cumulet', driver_version: '1.0', storage_protocol: nfs ? 'nfs' : 'file', thin_provisioning_support: true,
-        thick_provisioning_support: false, multiattach: format === 'raw', QoS_support: false, sparse_copy_volume: true, encryption_support: format === 'raw',
+        thick_provisioning_support: false, multiattach: format === 'raw', QoS_support: false, sparse_copy_volume: true, encryption_support: true,
       },
     };
   }
@@ -85,27 +86,27 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
     data: fileData(context),
     snapshots: fileSnapshots(context),
     rename: fileRename(context),
-    // qcow2 has an encryption of its own, for which there is no use here yet.
-    ...(format === 'raw' && { encryption: fileEncryption(context) }),
+    encryption: fileEncryption(context),
     clone: {
       fromVolume: (call, source, spec, { inUse = false } = {}) => makeVolume(context, call, spec, 'The volume cannot be copied', async (unfinished, bytes) => {
         const from = await context.find(source);
         if (from.bytes > bytes) throw new DriverError('invalid', 'The new volume is smaller than its source.');
-        await disk.copy(call, from.path, unfinished, { bytes, inUse });
+        await context.diskOf(spec).copy(call, from.path, unfinished, { bytes, inUse });
       }),
       fromSnapshot: (call, source, spec) => makeVolume(context, call, spec, 'The volume cannot be made from the snapshot', async (unfinished, bytes) => {
         const from = await context.find(source);
         if (from.bytes > bytes) throw new DriverError('invalid', 'The new volume is smaller than its source.');
-        await disk.copy(call, from.path, unfinished, { bytes });
+        await context.diskOf(spec).copy(call, from.path, unfinished, { bytes });
       }),
     },
     image: {
-      fromFile: (call, spec, image) => makeVolume(context, call, spec, 'The volume cannot be made from the image', (unfinished, bytes) => disk.load(call, image, unfinished, bytes)),
+      fromFile: (call, spec, image) => makeVolume(context, call, spec, 'The volume cannot be made from the image', (unfinished, bytes) => context.diskOf(spec).load(call, image, unfinished, bytes)),
       toFile: (call, ref, image) => attempt('The image cannot be made', call.signal, async () => {
         const { path } = await context.find(ref);
+        const { format: from } = context.diskOf(ref);
         const unfinished = `${image.path}~${crypto.randomUUID()}`;
         try {
-          await convert(runner, { from: { path, format, trusted: true, shared: format === 'raw' }, to: { path: unfinished, format: image.format }, signal: call.signal, progress: call.progress.bind(call) });
+          await convert(runner, { from: { path, format: from, trusted: true, shared: from === 'raw' }, to: { path: unfinished, format: image.format }, signal: call.signal, progress: call.progress.bind(call) });
           await publish(unfinished, image.path);
         } finally {
           await rm(unfinished, { force: true });
@@ -123,7 +124,7 @@ export function fileDriver(options: FileDriverOptions): BlockDriver {
 
   async function connect(_call: Call, volume: Parameters<BlockDriver['attach']['connect']>[1], host: string, mode: 'rw' | 'ro'): Promise<ConnectionInfo> {
     const { path } = await context.find(volume);
-    const data = { access_mode: mode, encrypted: false, format, device_path: path } as const;
+    const data = { access_mode: mode, encrypted: false, format: context.diskOf(volume).format, device_path: path } as const;
     if (!nfs) {
       if (options.host !== undefined && host !== options.host) throw new DriverError('unsupported', 'The volume is on the local storage of another host.', { detail: `${host}, not ${options.host}` });
       return { driver_volume_type: 'local', data };

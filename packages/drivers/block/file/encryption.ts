@@ -6,7 +6,7 @@ import type { Context } from './context.ts';
 import { asDriverError, attempt } from './failure.ts';
 import { makeVolume } from './volumes.ts';
 
-/** Volumes that are LUKS containers, in raw files. */
+/** Volumes that are LUKS containers, in raw files whatever the format of the others is: that is what guests' hypervisors open. */
 export function fileEncryption(context: Context): Encryption {
   const { runner } = context;
   return {

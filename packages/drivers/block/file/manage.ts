@@ -55,7 +55,7 @@ export function fileManage(context: Context, shares: readonly string[]): Manage 
         call.signal.throwIfAborted();
         if (snapshot) continue;
         if (withSnapshots.has(name)) {
-          const bytes = await disk.size(path);
+          const bytes = await context.sizeOfFile(path);
           yield { reference: { 'source-name': name }, sizeGiB: Math.max(1, Math.ceil(bytes / GiB)), safe: false, reason: 'The volume has snapshots.', extra: { bytes } };
         } else if (await exists(path)) yield await attempt('The backend cannot be listed', call.signal, () => describe(name, path));
       }
@@ -82,7 +82,7 @@ const SNAPSHOT_WHAT = 'The snapshot cannot be managed';
 
 /** `source-name` is `<volume>~<snapshot>`, as the list gives it, or the part behind the `~`. */
 export function fileManageSnapshots(context: Context): ManageSnapshots {
-  const { layout, disk } = context;
+  const { layout } = context;
   function refOf(volume: SnapshotRef['volume'], reference: Reference): SnapshotRef {
     const given = reference['source-name'];
     if (given === undefined) throw new DriverError('invalid', 'The reference must have a source-name.');
@@ -97,7 +97,7 @@ export function fileManageSnapshots(context: Context): ManageSnapshots {
       for (const { name, path, snapshot } of await attempt('The backend cannot be listed', call.signal, () => layout.files())) {
         call.signal.throwIfAborted();
         if (!snapshot) continue;
-        const bytes = await attempt('The backend cannot be listed', call.signal, () => disk.size(path));
+        const bytes = await attempt('The backend cannot be listed', call.signal, () => context.sizeOfFile(path));
         yield { reference: { 'source-name': name }, source: { 'source-name': snapshot.volume }, sizeGiB: Math.max(1, Math.ceil(bytes / GiB)), safe: true, extra: { bytes } };
       }
     },
@@ -110,7 +110,7 @@ export function fileManageSnapshots(context: Context): ManageSnapshots {
         return nothing;
       }
       await context.find(source);
-      await renameSnapshot(context, call, snapshot.volume.name, from, to);
+      await renameSnapshot(context, call, snapshot.volume, from, to);
       return nothing;
     }),
     release: (call) => attempt(SNAPSHOT_WHAT, call.signal, async () => {}),

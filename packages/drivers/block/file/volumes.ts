@@ -2,21 +2,20 @@ import { link, rm, unlink } from 'node:fs/promises';
 import type { Call } from '../../call.ts';
 import { exists, publish, remove, removeTemporaries, replace, temporary } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
-import type { BlockDriver, Provided, SnapshotRef, Snapshots, VolumeSpec } from '../contract.ts';
+import type { BlockDriver, Provided, SnapshotRef, Snapshots, VolumeRef, VolumeSpec } from '../contract.ts';
 import { bytesOf, nothing, type Context } from './context.ts';
 import { sameFile } from './layout.ts';
 
 /** A new volume by `build`, or success when it is there already with that size. */
 export function makeVolume(context: Context, call: Call, spec: VolumeSpec, what: string, build: (temporary: string, bytes: number) => Promise<void>): Promise<Provided> {
-  const { layout, disk } = context;
+  const { layout } = context;
   return context.turn(call, spec.name, what, async () => {
-    if (spec.luks === true && disk.format !== 'raw') throw new DriverError('unsupported', 'Volumes of this kind cannot be encrypted.');
     const bytes = bytesOf(spec);
     const path = layout.volume(spec.name);
     // Whoever was cut short while making it before us is presumed dead: its file goes, and with it its chance to publish.
     await removeTemporaries(layout.root, spec.name);
     if (await exists(path)) {
-      if (await disk.size(path) !== bytes) throw new DriverError('invalid', 'A volume of that name and another size exists.', { detail: spec.name });
+      if (await context.diskOf(spec).size(path) !== bytes) throw new DriverError('invalid', 'A volume of that name and another size exists.', { detail: spec.name });
       return nothing;
     }
     await context.make(spec.name, path, (unfinished) => build(unfinished, bytes));
@@ -25,9 +24,9 @@ export function makeVolume(context: Context, call: Call, spec: VolumeSpec, what:
 }
 
 export function fileVolumes(context: Context): BlockDriver['volumes'] {
-  const { layout, disk } = context;
+  const { layout } = context;
   return {
-    create: (call, spec) => makeVolume(context, call, spec, 'The volume cannot be created', (unfinished, bytes) => disk.create(call, unfinished, bytes)),
+    create: (call, spec) => makeVolume(context, call, spec, 'The volume cannot be created', (unfinished, bytes) => context.diskOf(spec).create(call, unfinished, bytes)),
     delete: (call, { name }) => context.turn(call, name, 'The volume cannot be deleted', async () => {
       const path = layout.volume(name);
       const { snapshots, gone } = await layout.snapshotsOf(name);
@@ -39,7 +38,7 @@ export function fileVolumes(context: Context): BlockDriver['volumes'] {
       const wanted = bytesOf({ sizeGiB, luks: volume.luks });
       const { path, bytes } = await context.find(volume);
       if (wanted < bytes) throw new DriverError('invalid', 'A volume cannot become smaller.');
-      if (wanted > bytes) await disk.grow(call, path, wanted);
+      if (wanted > bytes) await context.diskOf(volume).grow(call, path, wanted);
     }),
     exists: (call, ref) => context.turn(call, ref.name, 'The volume cannot be found', () => context.isComplete(ref)),
   };
@@ -63,7 +62,7 @@ export function fileRename(context: Context): NonNullable<BlockDriver['rename']>
 }
 
 export function fileSnapshots(context: Context): Snapshots {
-  const { layout, disk } = context;
+  const { layout } = context;
   const whole = (snapshot: SnapshotRef) => layout.volume(snapshot.volume.name);
 
   return {
@@ -73,7 +72,7 @@ export function fileSnapshots(context: Context): Snapshots {
       await context.find(snapshot.volume);
       const unfinished = temporary(layout.root, snapshot.volume.name);
       try {
-        await disk.snapshot(call, whole(snapshot), layout.snapshot(snapshot), unfinished, inUse);
+        await context.diskOf(snapshot).snapshot(call, whole(snapshot), layout.snapshot(snapshot), unfinished, inUse);
       } catch (error) {
         // Linked but not yet the volume's base: the second name goes again.
         if (await sameFile(whole(snapshot), layout.snapshot(snapshot))) await unlink(layout.snapshot(snapshot));
@@ -88,7 +87,7 @@ export function fileSnapshots(context: Context): Snapshots {
       await removeTemporaries(layout.root, snapshot.volume.name);
       // Linked, but never the volume's base.
       if (await sameFile(path, whole(snapshot))) await remove(path);
-      else await disk.discard(call, path, await filesOf(context, snapshot.volume.name, path), inUse);
+      else await context.diskOf(snapshot).discard(call, path, await filesOf(context, snapshot.volume.name, path), inUse);
     }),
     revert: (call, snapshot) => context.turn(call, snapshot.volume.name, 'The volume cannot be put back', async () => {
       const { path, bytes } = await context.find(snapshot.volume);
@@ -96,7 +95,7 @@ export function fileSnapshots(context: Context): Snapshots {
       await removeTemporaries(layout.root, snapshot.volume.name);
       const unfinished = temporary(layout.root, snapshot.volume.name);
       try {
-        await disk.revert(call, path, base.path, unfinished, Math.max(bytes, base.bytes));
+        await context.diskOf(snapshot).revert(call, path, base.path, unfinished, Math.max(bytes, base.bytes));
         await replace(unfinished, path);
       } finally {
         await rm(unfinished, { force: true });
@@ -115,9 +114,8 @@ async function filesOf({ layout }: Context, volume: string, ...without: string[]
 }
 
 /** Give a snapshot's file another name: the new name first, then what depends on it, then the old name away. */
-export async function renameSnapshot(context: Context, call: Call, volume: string, from: string, to: string): Promise<void> {
-  const { disk } = context;
+export async function renameSnapshot(context: Context, call: Call, volume: VolumeRef, from: string, to: string): Promise<void> {
   if (!await sameFile(from, to)) await link(from, to);
-  await disk.renamed(call, from, to, await filesOf(context, volume, from, to));
+  await context.diskOf(volume).renamed(call, from, to, await filesOf(context, volume.name, from, to));
   await remove(from);
 }
