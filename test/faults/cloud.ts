@@ -84,7 +84,7 @@ async function control(cloud: TestCloud): Promise<FaultyCloud> {
         }
         answer = got;
         return true;
-      }, 60_000, `${method} ${path}`).catch((error: unknown) => { throw new Error(`${String(error)}: ${last}`, { cause: error }); });
+      }, 300_000, `${method} ${path}`).catch((error: unknown) => { throw new Error(`${String(error)}: ${last}`, { cause: error }); });
       const text = await (answer as Response).text();
       return { status: (answer as Response).status, body: text === '' || !(answer as Response).headers.get('content-type')?.includes('json') ? undefined : JSON.parse(text) };
     },
