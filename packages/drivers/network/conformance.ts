@@ -104,6 +104,17 @@ export function networkConformance(open: () => Promise<NetworkLab>, options: { r
       await expect(driver.applySecurity(call, [port(11, [anyIPv4('ingress', more)])], [])).rejects.toEqual(kind('invalid'));
     });
 
+    test.each<[string, object]>([
+      ['a port that is a rule', { outside: { min: '80 accept', max: 80 } }],
+      ['a range that runs backwards', { outside: { min: 90, max: 80 } }],
+      ['ranges of different length', { outside: { min: 80, max: 90 }, inside: { min: 80, max: 81 } }],
+      ['a protocol without ports', { protocol: 1 }],
+      ['an address of the other family', { fixedIp: '2001:db8::1' }],
+    ])('refuses to forward %s', async (_what, more) => {
+      const forwarding = { floatingIp: '172.29.66.101', fixedIp: '10.66.0.12', protocol: 6, outside: { min: 80, max: 80 }, inside: { min: 80, max: 80 }, ...more };
+      await expect(driver.applyRouter(call, router({ portForwardings: [forwarding] }))).rejects.toEqual(kind('invalid'));
+    });
+
     test('IPv6 rules', async () => {
       await driver.plugPort(call, port(19, [anyIPv4('egress', { ethertype: 'IPv6' }), anyIPv4('ingress', { ethertype: 'IPv6', protocol: 58, portMin: 128, remote: { cidr: '2001:db8::/32' } })]), []);
       await driver.unplugPort(call, port(19, []).portId);

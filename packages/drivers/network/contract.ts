@@ -126,6 +126,24 @@ export interface RouterSpec {
   /** Static routes besides the default route. */
   readonly routes: readonly Route[];
   readonly floatingIps: readonly { readonly floatingIp: string; readonly fixedIp: string }[];
+  readonly portForwardings?: readonly PortForwarding[];
+}
+
+/**
+ * Ports of a floating IP that lead to ports of fixed addresses (IPv4). As many inside as outside, in the same order, or one inside for
+ * all; ranges that differ inside and outside are written out port by port, so they are for a caller to bound.
+ */
+export interface PortForwarding {
+  readonly floatingIp: string;
+  readonly fixedIp: string;
+  /** IP protocol number of TCP, UDP or SCTP. */
+  readonly protocol: number;
+  readonly outside: PortRange;
+  readonly inside: PortRange;
+}
+export interface PortRange {
+  readonly min: number;
+  readonly max: number;
 }
 
 export interface RouterGateway {

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { DriverError } from '../errors.ts';
-import type { GroupMembers, Ipv6Mode, MetadataTarget, NetworkSpec, PortSecurity, Route, RouterSpec, SecurityRule, SubnetSpec } from './contract.ts';
+import type { GroupMembers, Ipv6Mode, MetadataTarget, NetworkSpec, PortForwarding, PortSecurity, Route, RouterSpec, SecurityRule, SubnetSpec } from './contract.ts';
 
 /*
  * What a spec may hold. Drivers write these values into rule sets, configuration files and command lines, and some of
@@ -160,6 +160,15 @@ export function checkRouter(spec: RouterSpec): void {
     checkIp(f.floatingIp, 'A floating address', 4);
     checkIp(f.fixedIp, 'A fixed address', 4);
   }
+  spec.portForwardings?.forEach(checkForwarding);
+}
+
+function checkForwarding(f: PortForwarding): void {
+  checkIp(f.floatingIp, 'A floating address', 4);
+  checkIp(f.fixedIp, 'A fixed address', 4);
+  if (![6, 17, 132].includes(f.protocol)) refuse("A port forwarding's protocol", f.protocol);
+  for (const r of [f.outside, f.inside]) if (!Number.isInteger(r.min) || !Number.isInteger(r.max) || r.min < 1 || r.max < r.min || r.max > 65_535) refuse("A port forwarding's ports", `${r.min}-${r.max}`);
+  if (f.inside.max !== f.inside.min && f.inside.max - f.inside.min !== f.outside.max - f.outside.min) refuse("A port forwarding's ports", `${f.outside.min}-${f.outside.max} to ${f.inside.min}-${f.inside.max}`);
 }
 
 export function checkPort(port: PortSecurity): void {

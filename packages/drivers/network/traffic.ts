@@ -172,4 +172,24 @@ export function trafficConformance(get: () => Scene): void {
     await driver.removeRouter(call, set.id.router);
     expect(await a.ping('10.66.0.1')).toBe(false);
   });
+
+  traffic('ports of a floating IP lead where they are told, and no longer', async () => {
+    const { driver, host } = set.lab;
+    const floating = [{ floatingIp: '172.29.66.100', fixedIp: '10.66.0.12' }];
+    await b.serve(82);
+    await driver.applySecurity(call, [set.port(12, [outward, icmp, anyIPv4('ingress', { protocol: 6 })])], []);
+    const forward = (outside: [number, number], inside: [number, number], protocol = 6) => ({ floatingIp: '172.29.66.101', fixedIp: '10.66.0.12', protocol, outside: { min: outside[0], max: outside[1] }, inside: { min: inside[0], max: inside[1] } });
+    const answers = async (...ports: number[]) => Promise.all(ports.map(async p => await host?.get(`http://172.29.66.101:${p}/`) !== undefined));
+    await driver.applyRouter(call, set.router({ portForwardings: [forward([8080, 8080], [80, 80])] }));
+    expect(await answers(8080, 80, 8081)).toEqual([true, false, false]);
+    // A neighbour asks by the floating IP, too.
+    expect(await a.get('http://172.29.66.101:8080/')).toBeDefined();
+    await driver.applyRouter(call, set.router({ floatingIps: floating, portForwardings: [forward([80, 81], [80, 81]), forward([9000, 9002], [80, 82]), forward([7000, 7010], [81, 81]), forward([80, 80], [80, 80], 17)] }));
+    expect(await answers(80, 81, 82, 8080)).toEqual([true, true, false, false]);
+    expect(await answers(9000, 9002, 9003, 7000, 7010, 7011)).toEqual([true, true, false, true, true, false]);
+    const held = await a.pingThrough('172.29.66.100', () => driver.applyRouter(call, set.router({ floatingIps: floating, portForwardings: [forward([8080, 8080], [80, 80])] })));
+    expect(held.after).toBeGreaterThan(2);
+    expect(await answers(8080, 80)).toEqual([true, false]);
+    await driver.removeRouter(call, set.id.router);
+  });
 }

@@ -2,7 +2,7 @@ import { brokenReference, duplicateOf, type Trx } from '@cumulet/db';
 import type { Tasks } from '@cumulet/tasks';
 import { Conflict, isUuid, newId, NotFound } from '@cumulet/wire';
 import type { Knex } from 'knex';
-import { associate, insertFloatingIp } from '../floating_ips/service.ts';
+import { associate, insertFloatingIp, releaseFloatingIp } from '../floating_ips/service.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { defaultGroup, groupInUse, insertGroup, type RuleCreate } from '../security_groups/groups.ts';
 import { checkedRule } from '../security_groups/rules.ts';
@@ -57,7 +57,7 @@ export const groupsForCompute = ({ tasks }: { tasks: Tasks }) => ({
     try { await trx('security_groups').where({ id }).delete(); } catch (error) { throw brokenReference(error) === undefined ? error : groupInUse(id); }
   },
   async addRule(trx: Knex.Transaction, project: string, b: Pick<RuleCreate, 'security_group_id' | 'protocol' | 'port_range_min' | 'port_range_max' | 'remote_ip_prefix' | 'remote_group_id'>): Promise<string> {
-    const columns = await checkedRule(trx, { ...b, direction: 'ingress' }, async remote => await trx('security_groups').where({ id: remote, project_id: project }).first('id') !== undefined);
+    const columns = await checkedRule(trx, { ...b, direction: 'ingress' }, { group: async remote => await trx('security_groups').where({ id: remote, project_id: project }).first('id') !== undefined, addressGroup: async () => false });
     const id = newId();
     try { await trx('security_group_rules').insert({ id, project_id: project, security_group_id: b.security_group_id, ...columns }); } catch (error) { throw duplicateOf(error) === undefined ? error : new Conflict('This rule already exists in the group.'); }
     await checkQuota(trx, project, ['security_group_rule']);
@@ -76,15 +76,13 @@ export const groupsForCompute = ({ tasks }: { tasks: Tasks }) => ({
     return insertFloatingIp(trx, project, { floating_network_id: network.id });
   },
   async point(trx: Knex.Transaction, fipId: string, to: { portId: string; fixedIp?: string | undefined } | null): Promise<void> {
-    const fip = await trx('floating_ips').where({ id: fipId }).first('id', 'project_id', trx.raw('host(floating_ip) as address'), 'floating_network_id', 'router_id') as { id: string; project_id: string; address: string; floating_network_id: string; router_id: string | null };
+    const fip = await trx('floating_ips').where({ id: fipId }).first('id', 'project_id', trx.raw('host(floating_ip) as address'), 'floating_network_id', 'router_id', 'port_id') as { id: string; project_id: string; address: string; floating_network_id: string; router_id: string | null; port_id: string | null };
     for (const router of await associate(trx, fip, to)) await applyRouter(tasks, trx, router.id, router.host);
   },
   async free(trx: Knex.Transaction, fipId: string): Promise<void> {
     const fip = await trx('floating_ips').where({ id: fipId }).first('router_id', 'floating_port_id') as { router_id: string | null; floating_port_id: string } | undefined;
     if (!fip) return;
-    await trx('floating_ips').where({ id: fipId }).delete();
-    await trx('ports').where({ id: fip.floating_port_id }).delete();
-    const router: { id: string; host: string } | undefined = fip.router_id === null ? undefined : await trx('routers').where({ id: fip.router_id }).first('id', 'host');
+    const router = await releaseFloatingIp(trx, { id: fipId, ...fip });
     if (router) await applyRouter(tasks, trx, router.id, router.host);
   },
 });

@@ -7,7 +7,7 @@ import { autoTopology } from '../topology/topology.ts';
 import { openTo, sharedWith } from '../rbac/access.ts';
 import { deletePort, insertPort, setGroups } from '../ports/service.ts';
 import { defaultGroup } from '../security_groups/groups.ts';
-import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
+import { applyNetwork, applyRoutersTo, applySecurity } from '../wiring/enqueue.ts';
 import { plugPorts, unplugPorts } from '../wiring/host.ts';
 import type { NetworkDeps } from '../wiring/deps.ts';
 
@@ -47,8 +47,7 @@ export function networksForCompute(o: { db: Db; tasks: Tasks; host?: NetworkDeps
   const tellOthers = async (trx: Knex.Transaction, portId: string) => {
     const groups: { security_group_id: string }[] = await trx('port_security_groups').where({ port_id: portId }).select('security_group_id');
     await applySecurity(tasks, trx, groups.map(g => g.security_group_id));
-    const routers: { id: string; host: string }[] = await trx('floating_ips as f').join('routers as r', 'r.id', 'f.router_id').where('f.port_id', portId).select('r.id', 'r.host');
-    for (const r of routers) await applyRouter(tasks, trx, r.id, r.host);
+    await applyRoutersTo(tasks, trx, portId);
   };
 
   return {

@@ -9,7 +9,7 @@ import { projectFor } from '../rest/policy.ts';
 import { reading } from '../rest/reading.ts';
 import { applyRouter } from '../wiring/enqueue.ts';
 import { CreateFloatingIp, FloatingIps, UpdateFloatingIp, type FloatingIpRow } from './floating_ips.ts';
-import { associate, insertFloatingIp } from './service.ts';
+import { associate, insertFloatingIp, releaseFloatingIp } from './service.ts';
 
 export function floatingIpRoutes(rt: Runtime): Operation[] {
   type T = Parameters<Parameters<typeof transaction>[1]>[0];
@@ -57,9 +57,7 @@ export function floatingIpRoutes(rt: Runtime): Operation[] {
         const fip = await find(rt.db, ctx as Context, FloatingIps, ctx.params['id'] ?? '');
         ctx.permit(FloatingIps.target(fip));
         await transaction(rt.db, async trx => {
-          const router: { id: string; host: string } | undefined = fip.router_id ? await trx('routers').where({ id: fip.router_id }).first('id', 'host') : undefined;
-          await trx('floating_ips').where({ id: fip.id }).delete();
-          await trx('ports').where({ id: fip.floating_port_id }).delete();
+          const router = await releaseFloatingIp(trx, fip);
           if (router) await applyRouter(rt.tasks, trx, router.id, router.host);
         });
         return new Reply(204);

@@ -1,4 +1,4 @@
-import { duplicateOf, type Trx } from '@cumulet/db';
+import { brokenReference, duplicateOf, type Trx } from '@cumulet/db';
 import { BadRequest, Conflict, newId, NotFound } from '@cumulet/wire';
 import { insertPort } from '../ports/service.ts';
 import { checkQuota } from '../quotas/quota.ts';
@@ -19,8 +19,9 @@ export async function insertFloatingIp(trx: Trx, project: string, b: { floating_
 }
 
 /** Points a floating IP at an address of a port, or at nothing. Returns the routers whose hosts have to act. */
-export async function associate(trx: Trx, fip: { id: string; project_id: string; address: string; floating_network_id: string; router_id: string | null }, to: { portId: string; fixedIp?: string | undefined } | null): Promise<{ id: string; host: string }[]> {
+export async function associate(trx: Trx, fip: { id: string; project_id: string; address: string; floating_network_id: string; router_id: string | null; port_id: string | null }, to: { portId: string; fixedIp?: string | undefined } | null): Promise<{ id: string; host: string }[]> {
   const routers = async (ids: (string | null)[]) => trx('routers').whereIn('id', ids.filter(i => i !== null)).select('id', 'host') as Promise<{ id: string; host: string }[]>;
+  if (to === null && fip.port_id === null) return [];
   if (to === null) {
     await trx('floating_ips').where({ id: fip.id }).update({ port_id: null, fixed_ip: null, router_id: null, status: 'DOWN', updated_at: trx.fn.now(), revision_number: trx.raw('revision_number + 1') });
     return routers([fip.router_id]);
@@ -31,10 +32,28 @@ export async function associate(trx: Trx, fip: { id: string; project_id: string;
   if (to.fixedIp?.includes(':')) throw new BadRequest(`Bad floatingip request: Cannot process floating IP association with ${to.fixedIp}, since that is not an IPv4 address.`, { kind: 'BadRequest' });
   const fixed = to.fixedIp === undefined ? ips.find(i => !i.ip.includes(':')) : ips.find(i => i.ip === to.fixedIp);
   if (!fixed) throw new BadRequest(to.fixedIp === undefined ? `Bad floatingip request: Cannot add floating IP to port ${port.id} that has no fixed IPv4 addresses.` : `Bad floatingip request: Port ${port.id} does not have fixed ip ${to.fixedIp}.`, { kind: 'BadRequest' });
-  const { rows: [via] } = await trx.raw(`select r.id, r.host from routers r join ports p on p.device_id = r.id::text and p.device_owner = 'network:router_interface' join ip_allocations a on a.port_id = p.id where a.subnet_id = ? and r.external_network_id = ? limit 1`, [fixed.subnet_id, fip.floating_network_id]);
+  if (await trx('port_forwardings').where({ floatingip_id: fip.id }).first('id')) throw forwards(fip.id);
+  const via = await routerBetween(trx, fixed.subnet_id, fip.floating_network_id);
   if (!via) throw new NotFound(`External network ${fip.floating_network_id} is not reachable from subnet ${fixed.subnet_id}.  Therefore, cannot associate Port ${port.id} with a Floating IP.`, { kind: 'ExternalGatewayForFloatingIPNotFound' });
   await trx('floating_ips').where({ id: fip.id }).update({ port_id: port.id, fixed_ip: fixed.ip, router_id: via.id, status: 'DOWN', updated_at: trx.fn.now(), revision_number: trx.raw('revision_number + 1') }).catch((error: unknown) => {
-    throw duplicateOf(error) === 'floating_ips_fixed' ? new Conflict(`Cannot associate floating IP ${fip.address} (${fip.id}) with port ${port.id} using fixed IP ${fixed.ip}, as that fixed IP already has a floating IP on external network ${fip.floating_network_id}.`, { kind: 'FloatingIPPortAlreadyAssociated' }) : error;
+    throw duplicateOf(error) === 'floating_ips_fixed' ? alreadyAssociated(fip, port.id, fixed.ip) : error;
   });
-  return routers([...new Set([fip.router_id, via.id as string])]);
+  return routers([...new Set([fip.router_id, via.id])]);
 }
+
+/** The router that has a leg in the subnet and its gateway on the external network. */
+export async function routerBetween(trx: Trx, subnetId: string, externalNetworkId: string): Promise<{ id: string; host: string } | undefined> {
+  const { rows } = await trx.raw(`select r.id, r.host from routers r join ports p on p.device_id = r.id::text and p.device_owner = 'network:router_interface' join ip_allocations a on a.port_id = p.id where a.subnet_id = ? and r.external_network_id = ? limit 1`, [subnetId, externalNetworkId]);
+  return rows[0] as { id: string; host: string } | undefined;
+}
+
+/** Gives a floating IP back. Returns the router that carried it. */
+export async function releaseFloatingIp(trx: Trx, fip: { id: string; floating_port_id: string; router_id: string | null }): Promise<{ id: string; host: string } | undefined> {
+  await trx('floating_ips').where({ id: fip.id }).delete().catch((error: unknown) => { throw brokenReference(error) === 'port_forwardings_floating_ip' ? forwards(fip.id) : error; });
+  await trx('ports').where({ id: fip.floating_port_id }).delete();
+  return fip.router_id === null ? undefined : await trx('routers').where({ id: fip.router_id }).first('id', 'host') as { id: string; host: string } | undefined;
+}
+
+export const alreadyAssociated = (fip: { id: string; address: string; floating_network_id: string }, portId: string, fixedIp: string) =>
+  new Conflict(`Cannot associate floating IP ${fip.address} (${fip.id}) with port ${portId} using fixed IP ${fixedIp}, as that fixed IP already has a floating IP on external network ${fip.floating_network_id}.`, { kind: 'FloatingIPPortAlreadyAssociated' });
+const forwards = (id: string) => new Conflict(`Floating IP ${id} in use by Port Forwarding resources.`, { kind: 'FipInUseByPortForwarding' });

@@ -7,7 +7,7 @@ import { find, shownTo, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { reading } from '../rest/reading.ts';
 import { readdress } from '../subnets/allocation.ts';
-import { applyNetwork, applyRouter, applySecurity } from '../wiring/enqueue.ts';
+import { applyNetwork, applyRoutersTo, applySecurity } from '../wiring/enqueue.ts';
 import { CreatePorts, Ports, UpdatePort, type PortRow } from './ports.ts';
 import { checkPairs, deletePort, groupsNeedSecurity, insertPort, options, setGroups } from './service.ts';
 
@@ -55,6 +55,10 @@ export function portRoutes(rt: Runtime): Operation[] {
             throw duplicateOf(error) === 'ports_mac' ? new Conflict(`Unable to complete operation for network ${row.network_id}. The mac address ${b.mac_address} is in use.`, { kind: 'MacAddressInUse' }) : error;
           });
           if (b.fixed_ips || b.mac_address !== undefined) await readdress(trx, { id: row.id, network_id: row.network_id, mac: b.mac_address ?? row.mac, device_owner: b.device_owner ?? row.device_owner }, row.fixed_ips, b.fixed_ips);
+          if (b.fixed_ips) {
+            await applyRoutersTo(rt.tasks, trx, row.id);
+            await trx('port_forwardings').where({ internal_port_id: row.id }).whereRaw('not exists (select 1 from ip_allocations a where a.port_id = internal_port_id and a.ip = internal_ip)').delete();
+          }
           if (!security) await trx('port_security_groups').where({ port_id: row.id }).delete();
           else if (b.security_groups) await setGroups(trx, row.id, b.security_groups, row.project_id);
           await applyNetwork(rt.tasks, trx, row.network_id);
@@ -69,11 +73,10 @@ export function portRoutes(rt: Runtime): Operation[] {
         const row = await find(rt.db, ctx as Context, Ports, ctx.params['id'] ?? '');
         ctx.permit(Ports.target(row));
         await transaction(rt.db, async trx => {
-          const fips: { router_id: string; host: string }[] = await trx('floating_ips as f').join('routers as r', 'r.id', 'f.router_id').where('f.port_id', row.id).select('f.router_id', 'r.host');
+          await applyRoutersTo(rt.tasks, trx, row.id);
           await applyNetwork(rt.tasks, trx, row.network_id);
           await deletePort(trx, row);
           await applySecurity(rt.tasks, trx, row.groups);
-          for (const f of fips) await applyRouter(rt.tasks, trx, f.router_id, f.host);
         });
         return new Reply(204);
       },

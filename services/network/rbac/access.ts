@@ -2,7 +2,7 @@ import type { Trx } from '@cumulet/db';
 import { Conflict } from '@cumulet/wire';
 
 /** Who may use what is not theirs: rows of network_rbac_policies, of which `shared` and `router:external` are views. */
-export type ObjectType = 'network' | 'subnetpool' | 'address_scope' | 'security_group';
+export type ObjectType = 'network' | 'subnetpool' | 'address_scope' | 'security_group' | 'address_group';
 export type Action = 'access_as_shared' | 'access_as_external';
 
 /** SQL: the object is shared with the project that is bound, or with everybody. `object` is a column. */
@@ -23,6 +23,7 @@ const users: Readonly<Record<ObjectType, string>> = {
   network: `select p.project_id from ports p where p.network_id = ? and p.project_id <> ''`,
   subnetpool: 'select s.project_id from subnets s where s.subnetpool_id = ?',
   address_scope: 'select s.project_id from subnetpools s where s.address_scope_id = ?',
+  address_group: 'select r.project_id from security_group_rules r where r.remote_address_group_id = ?',
   security_group: 'select p.project_id from port_security_groups g join ports p on p.id = g.port_id where g.security_group_id = ?',
 };
 

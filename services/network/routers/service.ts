@@ -48,6 +48,7 @@ export async function addInterface(trx: Trx, router: RouterRow, b: { subnet_id?:
     if (ips.length === 0) throw bad('Router port must have at least one fixed IP');
     if (ips.filter(i => !i.six).length > 1) throw bad('Cannot have multiple IPv4 subnets on router port');
     for (const i of ips) await overlaps(i.subnet_id);
+    for (const s of await trx('subnets').whereIn('id', ips.map(i => i.subnet_id)).select('id', 'ipv6_ra_mode', 'ipv6_address_mode') as Announced[]) checkAnnounced(s);
     const other = ips.some(i => i.six) ? await ipv6Leg(trx, router.id, port.network_id) : undefined;
     if (other) throw bad(`Router already contains IPv6 port ${other} belonging to network id ${port.network_id}. Only one IPv6 port from the same network subnet can be connected to a router`);
     await trx('ports').where({ id: port.id }).update({ device_id: router.id, device_owner: 'network:router_interface', binding_host: router.host, ...touched(trx) });
@@ -57,8 +58,7 @@ export async function addInterface(trx: Trx, router: RouterRow, b: { subnet_id?:
   const subnet: { id: string; network_id: string; gateway: string | null; ip_version: number; ipv6_ra_mode: string | null; ipv6_address_mode: string | null } | undefined = await trx('subnets').where({ id: b.subnet_id }).first('id', 'network_id', trx.raw('host(gateway_ip) as gateway'), 'ip_version', 'ipv6_ra_mode', 'ipv6_address_mode');
   if (!subnet) throw new NotFound(`Subnet ${b.subnet_id} could not be found.`, { kind: 'SubnetNotFound' });
   if (subnet.gateway === null) throw new BadRequest('Bad router request: Subnet for router interface must have a gateway IP.', { kind: 'BadRequest' });
-  // Routers there announce themselves, by somebody else's hand: one of ours would be a second.
-  if (subnet.ipv6_address_mode && !subnet.ipv6_ra_mode) throw bad(`IPv6 subnet ${subnet.id} configured to receive RAs from an external router cannot be added to Neutron Router`);
+  checkAnnounced(subnet);
   await overlaps(subnet.id);
   // The IPv6 subnets of a network share one leg.
   const leg = subnet.ip_version === 6 ? await ipv6Leg(trx, router.id, subnet.network_id) : undefined;
@@ -72,6 +72,11 @@ export async function addInterface(trx: Trx, router: RouterRow, b: { subnet_id?:
   return { portId, subnets: [subnet.id], networkId: network.id };
 }
 
+interface Announced { readonly id: string; readonly ipv6_ra_mode: string | null; readonly ipv6_address_mode: string | null }
+/** Routers there announce themselves, by somebody else's hand: one of ours would be a second. */
+function checkAnnounced(subnet: Announced): void {
+  if (subnet.ipv6_address_mode && !subnet.ipv6_ra_mode) throw bad(`IPv6 subnet ${subnet.id} configured to receive RAs from an external router cannot be added to Neutron Router`);
+}
 const bad = (reason: string) => new BadRequest(`Bad router request: ${reason}.`, { kind: 'BadRequest' });
 /** The router's port on a network that has IPv6 addresses. */
 async function ipv6Leg(trx: Trx, routerId: string, networkId: string): Promise<string | undefined> {
@@ -86,7 +91,8 @@ export async function removeInterface(trx: Trx, router: RouterRow, b: { subnet_i
   if (!port) throw new NotFound(b.port_id === undefined ? `Router ${router.id} has no interface on subnet ${b.subnet_id}.` : `Router ${router.id} does not have an interface with id ${b.port_id}`, { kind: b.port_id === undefined ? 'RouterInterfaceNotFoundForSubnet' : 'RouterInterfaceNotFound' });
   if (b.port_id !== undefined && b.subnet_id !== undefined && port.subnet_id !== b.subnet_id) throw new Conflict(`Subnet ${b.subnet_id} on port ${b.port_id} does not match requested.`, { kind: 'SubnetMismatchForPort' });
   const { rows: used } = await trx.raw(`select 1 from floating_ips f join ip_allocations a on a.port_id = f.port_id and a.ip = f.fixed_ip where f.router_id = ? and a.subnet_id = ? limit 1`, [router.id, port.subnet_id]);
-  if (used.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more floating IPs.`, { kind: 'RouterInterfaceInUseByFloatingIP' });
+  const { rows: forwarded } = await trx.raw(`select 1 from port_forwardings w join floating_ips f on f.id = w.floatingip_id join ip_allocations a on a.port_id = w.internal_port_id and a.ip = w.internal_ip where f.router_id = ? and a.subnet_id = ? limit 1`, [router.id, port.subnet_id]);
+  if (used.length + forwarded.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more floating IPs.`, { kind: 'RouterInterfaceInUseByFloatingIP' });
   const { rows: led } = await trx.raw(`select 1 from routers r, jsonb_array_elements(r.routes) w, subnets s where r.id = ? and s.id = ? and (w ->> 'nexthop')::inet <<= s.cidr limit 1`, [router.id, port.subnet_id]);
   if (led.length > 0) throw new Conflict(`Router interface for subnet ${port.subnet_id} on router ${router.id} cannot be deleted, as it is required by one or more routes.`, { kind: 'RouterInterfaceInUseByRoute' });
   const others = b.subnet_id === undefined ? rows.slice(1) as { subnet_id: string }[] : [];

@@ -7,13 +7,13 @@ import { flag, name, owned, several, tag, uuid } from '../rest/shapes.ts';
 
 export interface RuleRow {
   id: string; project_id: string; description: string | null; revision_number: number; created_at: Date; updated_at: Date; security_group_id: string; direction: string; ethertype: string; protocol: string | null;
-  port_range_min: number | null; port_range_max: number | null; remote_ip_prefix: string | null; given_prefix: string | null; remote_group_id: string | null; group_project?: string;
+  port_range_min: number | null; port_range_max: number | null; remote_ip_prefix: string | null; given_prefix: string | null; remote_group_id: string | null; remote_address_group_id: string | null; group_project?: string;
 }
 export interface GroupRow { id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; stateful: boolean; shared: boolean; rules: (Omit<RuleRow, 'created_at' | 'updated_at'> & { created_at: string; updated_at: string })[] }
 
 export const ruleView = (r: Omit<RuleRow, 'created_at' | 'updated_at'> & { created_at: Date | string; updated_at: Date | string }) => ({
   id: r.id, tenant_id: r.project_id, security_group_id: r.security_group_id, ethertype: r.ethertype, direction: r.direction, protocol: r.protocol, port_range_min: r.port_range_min, port_range_max: r.port_range_max,
-  remote_ip_prefix: r.given_prefix ?? r.remote_ip_prefix, remote_address_group_id: null, normalized_cidr: r.remote_ip_prefix, remote_group_id: r.remote_group_id, description: r.description,
+  remote_ip_prefix: r.given_prefix ?? r.remote_ip_prefix, remote_address_group_id: r.remote_address_group_id, normalized_cidr: r.remote_ip_prefix, remote_group_id: r.remote_group_id, description: r.description,
   created_at: seconds(new Date(r.created_at)), updated_at: seconds(new Date(r.updated_at)), revision_number: r.revision_number, project_id: r.project_id,
 });
 
@@ -33,7 +33,7 @@ export const Rules: Collection<RuleRow> = {
   select: trx => trx('security_group_rules as t').join('security_groups as g', 'g.id', 't.security_group_id').select('t.*', trx.raw('t.remote_ip_prefix::text as remote_ip_prefix'), 'g.project_id as group_project'),
   columns: {
     id: id('t.id'), project_id: text('t.project_id'), tenant_id: text('t.project_id'), description: text('t.description'), revision_number: int('t.revision_number'), security_group_id: id('t.security_group_id'), direction: text('t.direction'), ethertype: text('t.ethertype'), protocol: text('t.protocol'),
-    port_range_min: int('t.port_range_min'), port_range_max: int('t.port_range_max'), remote_ip_prefix: text('coalesce(t.given_prefix, t.remote_ip_prefix::text)'), normalized_cidr: text('t.remote_ip_prefix::text'), remote_group_id: id('t.remote_group_id'),
+    port_range_min: int('t.port_range_min'), port_range_max: int('t.port_range_max'), remote_ip_prefix: text('coalesce(t.given_prefix, t.remote_ip_prefix::text)'), normalized_cidr: text('t.remote_ip_prefix::text'), remote_group_id: id('t.remote_group_id'), remote_address_group_id: id('t.remote_address_group_id'),
   },
   visible: (q, ctx) => void q.where(w => w.where('t.project_id', ctx.caller.projectId ?? '').orWhere('g.project_id', ctx.caller.projectId ?? '')),
   target: row => ({ project_id: row.project_id, tenant_id: row.project_id, 'security_group:project_id': row.group_project, 'security_group:tenant_id': row.group_project }),
@@ -48,7 +48,7 @@ const number = z.preprocess(v => (typeof v === 'string' && /^\d+$/.test(v) ? Num
 const rule = z.strictObject({
   ...owned, security_group_id: uuid, direction: z.enum(['ingress', 'egress']), ethertype: z.preprocess(v => (typeof v === 'string' ? ({ ipv4: 'IPv4', ipv6: 'IPv6' })[v.toLowerCase()] ?? v : v), z.enum(['IPv4', 'IPv6'])).optional(),
   protocol: z.preprocess(v => (typeof v === 'number' ? String(v) : typeof v === 'string' ? v.toLowerCase() : v), z.string().nullable()).optional(), port_range_min: number.optional(), port_range_max: number.optional(), remote_ip_prefix: z.string().max(255).nullable().optional(),
-  remote_group_id: z.string().max(255).nullable().optional(), remote_address_group_id: z.null().optional(), description: z.string().max(255).nullable().optional(),
+  remote_group_id: z.string().max(255).nullable().optional(), remote_address_group_id: z.string().max(255).nullable().optional(), description: z.string().max(255).nullable().optional(),
 });
 export type RuleCreate = z.output<typeof rule>;
 export const CreateRules = shape('SecurityGroupRuleCreate', z.union([z.strictObject({ security_group_rule: rule }), z.strictObject({ security_group_rules: several('security_group_rule', rule) })]));

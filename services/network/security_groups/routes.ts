@@ -2,6 +2,7 @@ import { brokenReference, duplicateOf, transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict, newId } from '@cumulet/wire';
+import { AddressGroups } from '../address_groups/address_groups.ts';
 import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { AnyQuery, fieldsOf, find, list, pick, written, writtenView } from '../rest/collection.ts';
@@ -82,10 +83,12 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
           for (const b of bodies) {
             const group = await find(trx, ctx as Context, Groups, b.security_group_id);
             ctx.permit({ project_id: group.project_id, tenant_id: group.project_id, 'security_group:project_id': group.project_id, 'security_group:tenant_id': group.project_id });
-            const columns = await checkedRule(trx, b, async remote => (await find(trx, ctx as Context, Groups, remote)) !== undefined);
+            const columns = await checkedRule(trx, b, {
+              group: async remote => await find(trx, ctx as Context, Groups, remote) !== undefined, addressGroup: async remote => await find(trx, ctx as Context, AddressGroups, remote) !== undefined,
+            });
             const id = newId();
             await trx('security_group_rules').insert({ id, project_id: group.project_id, security_group_id: group.id, ...columns }).catch((error: unknown) => {
-              throw duplicateOf(error) === undefined ? error : new Conflict(`Security group rule already exists. Rule id is ${group.rules.find(r => r.direction === columns['direction'] && r.ethertype === columns['ethertype'] && r.protocol === columns['protocol'] && r.port_range_min === columns['port_range_min'] && r.remote_ip_prefix === columns['remote_ip_prefix'] && r.remote_group_id === columns['remote_group_id'])?.id ?? ''}.`, { kind: 'SecurityGroupRuleExists' });
+              throw duplicateOf(error) === undefined ? error : new Conflict(`Security group rule already exists. Rule id is ${group.rules.find(r => r.direction === columns['direction'] && r.ethertype === columns['ethertype'] && r.protocol === columns['protocol'] && r.port_range_min === columns['port_range_min'] && r.remote_ip_prefix === columns['remote_ip_prefix'] && r.remote_group_id === columns['remote_group_id'] && r.remote_address_group_id === columns['remote_address_group_id'])?.id ?? ''}.`, { kind: 'SecurityGroupRuleExists' });
             });
             await checkQuota(trx, group.project_id, ['security_group_rule']);
             ids.push(id);

@@ -9,8 +9,8 @@ const bad = (message: string, kind: string) => new BadRequest(message, { kind })
 const ipv6Only = new Set([41, 43, 44, 58, 59, 60]);
 const withPorts = new Set([6, 17, 33, 132, 136]);
 
-/** Columns of a rule, checked as neutron checks them. */
-export async function checkedRule(trx: Trx, b: RuleCreate, visible: (groupId: string) => Promise<boolean>): Promise<Record<string, unknown>> {
+/** Columns of a rule, checked as neutron checks them. `see` answers whether the group or address group is one that the caller sees. */
+export async function checkedRule(trx: Trx, b: RuleCreate, see: { group(id: string): Promise<boolean>; addressGroup(id: string): Promise<boolean> }): Promise<Record<string, unknown>> {
   const protocol = b.protocol === undefined || b.protocol === null || b.protocol === 'any' || b.protocol === '' ? null : b.protocol;
   const number = protocolNumber(protocol);
   if (number !== null && (!Number.isInteger(number) || number < 0 || number > 255)) throw bad(`Security group rule protocol ${b.protocol} not supported. Only protocol values [None, 'ah', 'dccp', 'egp', 'esp', 'gre', 'icmp', 'icmpv6', 'igmp', 'ipip', 'ipv6-encap', 'ipv6-frag', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'ipv6-route', 'ospf', 'pgm', 'rsvp', 'sctp', 'tcp', 'udp', 'udplite', 'vrrp'] and integer representations [0 to 255] are supported.`, 'SecurityGroupRuleInvalidProtocol');
@@ -27,7 +27,7 @@ export async function checkedRule(trx: Trx, b: RuleCreate, visible: (groupId: st
       }
     } else throw bad(`Invalid port range specified for protocol ${b.protocol}.`, 'SecurityGroupInvalidProtocolForPort');
   }
-  if (b.remote_ip_prefix && b.remote_group_id) throw bad('Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.', 'SecurityGroupMultipleRemoteEntites');
+  if ([b.remote_ip_prefix, b.remote_group_id, b.remote_address_group_id].filter(Boolean).length > 1) throw bad('Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.', 'SecurityGroupMultipleRemoteEntites');
   let ethertype = b.ethertype;
   let prefix: string | null = null;
   let given: string | null = null;
@@ -40,7 +40,8 @@ export async function checkedRule(trx: Trx, b: RuleCreate, visible: (groupId: st
     if (ethertype !== undefined && (ethertype === 'IPv6') !== six) throw bad(`Conflicting value ethertype ${ethertype} for CIDR ${b.remote_ip_prefix}`, 'SecurityGroupRuleParameterConflict');
     ethertype ??= six ? 'IPv6' : 'IPv4';
   }
-  if (b.remote_group_id && !(isUuid(b.remote_group_id) && await visible(b.remote_group_id))) throw new NotFound(`Security group ${b.remote_group_id} does not exist`, { kind: 'SecurityGroupNotFound' });
+  if (b.remote_group_id && !(isUuid(b.remote_group_id) && await see.group(b.remote_group_id))) throw new NotFound(`Security group ${b.remote_group_id} does not exist`, { kind: 'SecurityGroupNotFound' });
+  if (b.remote_address_group_id && !(isUuid(b.remote_address_group_id) && await see.addressGroup(b.remote_address_group_id))) throw new NotFound(`Address group ${b.remote_address_group_id} could not be found.`, { kind: 'AddressGroupNotFound' });
   if ((ethertype ?? 'IPv4') === 'IPv4' && number !== null && ipv6Only.has(number)) throw bad(`Invalid ethertype IPv4 for protocol ${b.protocol}.`, 'SecurityGroupEthertypeConflictWithProtocol');
-  return { direction: b.direction, ethertype: ethertype ?? 'IPv4', protocol, port_range_min: min, port_range_max: max, remote_ip_prefix: prefix, given_prefix: given, remote_group_id: b.remote_group_id ?? null, description: b.description ?? '' };
+  return { direction: b.direction, ethertype: ethertype ?? 'IPv4', protocol, port_range_min: min, port_range_max: max, remote_ip_prefix: prefix, given_prefix: given, remote_group_id: b.remote_group_id ?? null, remote_address_group_id: b.remote_address_group_id ?? null, description: b.description ?? '' };
 }

@@ -77,6 +77,7 @@ test('the IPv6 subnets of a network share a leg of a router, which announces the
   expect((await demo('GET', `/v2.0/ports/${first.body.port_id}`)).status).toBe(404);
   const foreign = (await subnet(on, { cidr: 'fd00:43::/64', ipv6_address_mode: 'slaac' })).body.subnet;
   expect(fault(await connect('add', { subnet_id: foreign.id }))).toEqual([400, 'BadRequest']);
+  expect(fault(await connect('add', { port_id: (await port(on)).body.port.id }))).toEqual([400, 'BadRequest']);
   await t.drain();
 });
 test('floating IPs are for IPv4 addresses', async () => {

@@ -15,6 +15,11 @@ export async function applyNetwork(tasks: Tasks, trx: Trx, networkId: string): P
 export async function applyRouter(tasks: Tasks, trx: Trx, routerId: string, host: string): Promise<void> {
   if (host !== '') await tasks.enqueue(trx, routerApplyPlan, { routerId }, { queue: `host/${host}`, lane: `router/${routerId}`, resource: { type: 'router', id: routerId } });
 }
+/** The routers that lead from floating IPs, whole or by some ports, to a port. */
+export async function applyRoutersTo(tasks: Tasks, trx: Trx, portId: string): Promise<void> {
+  const { rows } = await trx.raw(`select distinct r.id, r.host from routers r join floating_ips f on f.router_id = r.id where f.port_id = ? or exists (select 1 from port_forwardings w where w.floatingip_id = f.id and w.internal_port_id = ?)`, [portId, portId]);
+  for (const router of rows as { id: string; host: string }[]) await applyRouter(tasks, trx, router.id, router.host);
+}
 /** The routers that have a leg in a subnet, in the subnets of a pool or of a network: they announce them, and know their address scopes. */
 export async function applyRoutersOf(tasks: Tasks, trx: Trx, of: 'id' | 'subnetpool_id' | 'network_id', value: string): Promise<void> {
   const { rows } = await trx.raw(`select distinct r.id, r.host from routers r join ports p on p.device_id = r.id::text and p.device_owner like 'network:router_%' join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id where s.${of} = ?`, [value]);
@@ -28,6 +33,11 @@ export async function applySecurity(tasks: Tasks, trx: Trx, groupIds: readonly s
   for (const { host, ports } of rows as { host: string; ports: string[] }[]) {
     await tasks.enqueue(trx, securityApplyPlan, { portIds: ports }, { queue: `host/${host}`, lane: `security@${host}`, resource: { type: 'security_group', id: groupIds[0] ?? ports[0] ?? host } });
   }
+}
+/** The filters of every bound port that has a rule which names the address group. */
+export async function applyAddressGroup(tasks: Tasks, trx: Trx, addressGroupId: string): Promise<void> {
+  const rules: { security_group_id: string }[] = await trx('security_group_rules').where({ remote_address_group_id: addressGroupId }).distinct('security_group_id');
+  await applySecurity(tasks, trx, rules.map(r => r.security_group_id));
 }
 /** The host that carries a new router: the least laden worker with the network role; '' while there is none. */
 export async function routerHost(trx: Trx): Promise<string> {

@@ -27,20 +27,23 @@ async function forgetNetworkHere(deps: NetworkDeps, call: Call, networkId: strin
 export async function reconcileHost(deps: NetworkDeps, call: Call, { afterRestart = false } = {}): Promise<void> {
   const here = await deps.driver.list(call);
   const { rows } = await deps.db.raw(`select p.network_id::text as id, bool_or(n.external) as external, array_agg(p.id::text) filter (where p.status = 'ACTIVE' and p.device_owner like 'compute:%') as guests,
-      exists (select 1 from subnets s where s.network_id = p.network_id and s.enable_dhcp and (s.ip_version = 4 or s.ipv6_address_mode like 'dhcpv6%' or (s.ipv6_address_mode is null and s.ipv6_ra_mode is null))) as dhcp
+      exists (select 1 from subnets s where s.network_id = p.network_id and s.enable_dhcp and (s.ip_version = 4 or s.ipv6_address_mode like 'dhcpv6%' or (s.ipv6_address_mode is null and s.ipv6_ra_mode is null))) as dhcp,
+      exists (select 1 from tasks k where k.live and k.resource_type in ('network', 'router', 'server', 'server-host') and k.resource_id = any (array_agg(p.device_id) || p.network_id::text)) as held
     from ports p join networks n on n.id = p.network_id where p.binding_host = ? group by p.network_id`, [deps.host]);
   const filtered = new Set(here.ports.map(p => p.id));
-  for (const wanted of rows as { id: string; external: boolean; guests: string[] | null; dhcp: boolean }[]) {
+  for (const wanted of rows as { id: string; external: boolean; guests: string[] | null; dhcp: boolean; held: boolean }[]) {
     const found = here.networks.find(n => n.id === wanted.id);
     const bare = (wanted.guests ?? []).filter(id => !filtered.has(id));
     if (found && (found.dhcp || !wanted.dhcp) && (found.metadata || wanted.external || deps.metadataSocket === null) && bare.length === 0) continue;
+    // Who is at work on the network, or on the first guest or router that needs it here, makes it, and is not through yet. Guests that run have had a whole one.
+    if (wanted.held && wanted.guests === null) continue;
     // Guests that a restart of the host has stopped are not plugged yet: nothing to warn of.
     call.log[afterRestart ? 'info' : 'warn']({ network: wanted.id, found, filtersMissing: bare.length }, 'a network of this host was not as it should be; it is made anew');
     await applyNetworkHere(deps, call, wanted.id);
     await secureHere(deps, call, bare);
   }
   for (const network of here.networks) if (!await isNeededHere(deps, network.id)) await forgetNetworkHere(deps, call, network.id);
-  const groups: { id: string }[] = here.groups.length === 0 ? [] : await deps.db('security_groups').whereIn('id', [...here.groups]).select('id');
+  const { rows: groups } = await deps.db.raw(`select id::text from security_groups where id = any(?::uuid[]) union all select id::text from address_groups where id = any(?::uuid[])`, [[...here.groups], [...here.groups]]) as { rows: { id: string }[] };
   const gone = here.groups.filter(id => !groups.some(g => g.id === id));
   if (gone.length > 0) await deps.driver.removeGroups(call, gone);
   const routers: { id: string }[] = await deps.db('routers').where({ host: deps.host, admin_state_up: true }).select('id');
@@ -60,7 +63,7 @@ export async function applyRouterHere(deps: NetworkDeps, call: Call, routerId: s
   for (const networkId of new Set([...spec.interfaces.map(i => i.networkId), ...(spec.gateway ? [spec.gateway.networkId] : [])])) await applyNetworkHere(deps, call, networkId);
   await deps.driver.applyRouter(call, spec);
   await deps.db('ports').where({ device_id: routerId }).whereLike('device_owner', 'network:router%').update({ status: 'ACTIVE' });
-  await deps.db('floating_ips').where({ router_id: routerId }).whereNotNull('port_id').update({ status: 'ACTIVE' });
+  await deps.db('floating_ips').where({ router_id: routerId }).update({ status: 'ACTIVE' });
 }
 
 export async function secureHere(deps: NetworkDeps, call: Call, portIds: readonly string[]): Promise<void> {

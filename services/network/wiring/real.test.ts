@@ -89,6 +89,29 @@ test('two servers on `private`: addresses, metadata, the host, rules, a floating
   await t.drain();
   expect(await lab.host.ping(one.ip)).toBe(false);
 
+  // Some ports of another floating IP, for whoever an address group names.
+  const shared = (await demo('POST', '/floatingips', { floatingip: { floating_network_id: external } })).body.floatingip;
+  const forwarding = (await demo('POST', `/floatingips/${shared.id}/port_forwardings`, { port_forwarding: { internal_port_id: one.port, internal_port: 81, external_port: 8081, protocol: 'tcp' } })).body.port_forwarding;
+  const hostIp = await lab.driver.hostAddressOf(call, external);
+  const listed = (await demo('POST', '/address-groups', { address_group: { name: 'the host' } })).body.address_group.id as string;
+  const ruled = await demo('POST', '/security-group-rules', { security_group_rule: { security_group_id: group, direction: 'ingress', protocol: 'tcp', port_range_min: 81, port_range_max: 81, remote_address_group_id: listed } });
+  await one.guest.serve(81);
+  await t.drain();
+  const asked = () => lab.host.get(`http://${shared.floating_ip_address}:8081/`);
+  expect(await asked()).toBeUndefined();
+  await demo('PUT', `/address-groups/${listed}/add_addresses`, { addresses: [`${hostIp}/32`, '2001:db8::/32'] });
+  await t.drain();
+  expect(await asked()).toContain('served');
+  await demo('PUT', `/address-groups/${listed}/remove_addresses`, { addresses: [`${hostIp}/32`] });
+  await t.drain();
+  expect(await asked()).toBeUndefined();
+  await demo('PUT', `/address-groups/${listed}/add_addresses`, { addresses: [`${hostIp}/32`] });
+  await demo('DELETE', `/floatingips/${shared.id}/port_forwardings/${forwarding.id}`);
+  await t.drain();
+  expect(await asked()).toBeUndefined();
+  expect((await demo('DELETE', `/floatingips/${shared.id}`)).status).toBe(204);
+  expect((await demo('DELETE', `/security-group-rules/${ruled.body.security_group_rule.id}`)).status).toBe(204);
+
   // Groups of a port change under a running server.
   const closed = (await demo('POST', '/security-groups', { security_group: { name: 'closed' } })).body.security_group.id as string;
   await demo('PUT', `/ports/${two.port}`, { port: { security_groups: [closed] } });

@@ -32,12 +32,14 @@ export async function routerSpec(trx: Trx, routerId: string, hostAccess: boolean
         from ports p join ip_allocations a on a.port_id = p.id join subnets s on s.id = a.subnet_id left join subnetpools pool on pool.id = s.subnetpool_id join networks n on n.id = p.network_id where p.device_id = r.id::text and p.device_owner = 'network:router_interface'), '[]') as interfaces,
       (select jsonb_build_object('portId', p.id, 'mac', p.mac_address::text, 'networkId', p.network_id, 'fixedIps', (select jsonb_agg(jsonb_build_object('ip', host(a.ip), 'cidr', s.cidr::text, 'gatewayIp', host(s.gateway_ip), 'addressScope', pool.address_scope_id) order by a.position)
         from ip_allocations a join subnets s on s.id = a.subnet_id left join subnetpools pool on pool.id = s.subnetpool_id where a.port_id = p.id)) from ports p where p.id = r.gateway_port_id) as gateway,
-      coalesce((select jsonb_agg(jsonb_build_object('floatingIp', host(f.floating_ip), 'fixedIp', host(f.fixed_ip))) from floating_ips f where f.router_id = r.id and f.fixed_ip is not null), '[]') as fips
+      coalesce((select jsonb_agg(jsonb_build_object('floatingIp', host(f.floating_ip), 'fixedIp', host(f.fixed_ip))) from floating_ips f where f.router_id = r.id and f.fixed_ip is not null), '[]') as fips,
+      coalesce((select jsonb_agg(jsonb_build_object('floatingIp', host(f.floating_ip), 'fixedIp', host(w.internal_ip), 'protocol', w.protocol, 'outside', jsonb_build_object('min', w.external_min, 'max', w.external_max), 'inside', jsonb_build_object('min', w.internal_min, 'max', w.internal_max)) order by w.created_at, w.id)
+        from port_forwardings w join floating_ips f on f.id = w.floatingip_id where f.router_id = r.id), '[]') as forwardings
     from routers r where r.id = ?`, [routerId]);
   const row = rows[0];
   if (!row?.admin_state_up) return undefined;
   return {
-    id: row.id, routes: row.routes, floatingIps: row.fips,
+    id: row.id, routes: row.routes, floatingIps: row.fips, portForwardings: row.forwardings.map((f: { protocol: string }) => ({ ...f, protocol: protocolNumber(f.protocol) })),
     // A project's own choice of addresses must not draw the host's traffic: the host gets a way only into networks that an administrator shares.
     interfaces: row.interfaces.map(({ advertise, ...i }: RouterSpec['interfaces'][number]) => ({ ...i, ...(advertise ? { advertise } : {}), hostAccess: hostAccess && i.hostAccess })),
     gateway: row.gateway ? { ...row.gateway, fixedIps: row.gateway.fixedIps ?? [], enableSnat: row.enable_snat } : null,
@@ -51,7 +53,7 @@ export const protocolNumber = (protocol: string | null): number | null => (proto
 export async function portSecurity(trx: Trx, portIds: readonly string[], host: string | undefined): Promise<PortSecurity[]> {
   const { rows } = await trx.raw(`select p.id, p.network_id, p.mac_address::text as mac, p.port_security_enabled, p.admin_state_up, p.allowed_address_pairs as pairs,
       array(select host(a.ip) from ip_allocations a where a.port_id = p.id order by a.position) as ips,
-      coalesce((select jsonb_agg(jsonb_build_object('direction', r.direction, 'ethertype', r.ethertype, 'protocol', r.protocol, 'portMin', r.port_range_min, 'portMax', r.port_range_max, 'cidr', r.remote_ip_prefix::text, 'groupId', r.remote_group_id))
+      coalesce((select jsonb_agg(jsonb_build_object('direction', r.direction, 'ethertype', r.ethertype, 'protocol', r.protocol, 'portMin', r.port_range_min, 'portMax', r.port_range_max, 'cidr', r.remote_ip_prefix::text, 'groupId', coalesce(r.remote_group_id, r.remote_address_group_id)))
         from port_security_groups g join security_group_rules r on r.security_group_id = g.security_group_id where g.port_id = p.id), '[]') as rules
     from ports p where p.id = any(?::uuid[]) ${host === undefined ? '' : 'and p.binding_host = ?'} order by p.id`, [[...portIds], ...(host === undefined ? [] : [host])]);
   return (rows as { id: string; network_id: string; mac: string; port_security_enabled: boolean; admin_state_up: boolean; pairs: { ip_address: string; mac_address?: string }[]; ips: string[]; rules: { direction: 'ingress' | 'egress'; ethertype: 'IPv4' | 'IPv6'; protocol: string | null; portMin: number | null; portMax: number | null; cidr: string | null; groupId: string | null }[] }[]).filter(p => spellable.mac(p.mac)).map(p => ({
@@ -62,12 +64,13 @@ export async function portSecurity(trx: Trx, portIds: readonly string[], host: s
   }));
 }
 
-/** Addresses in the groups that the ports' rules name, and in the groups of the ports themselves (others' rules may name those). */
+/** Addresses in the groups and address groups that the ports' rules name, and in the groups of the ports themselves (others' rules may name those). */
 export async function groupMembers(trx: Trx, ports: readonly PortSecurity[]): Promise<GroupMembers[]> {
   const { rows } = await trx.raw(`with wanted as (
       select distinct r.remote_group_id as id from port_security_groups g join security_group_rules r on r.security_group_id = g.security_group_id where g.port_id = any(?::uuid[]) and r.remote_group_id is not null
       union select distinct r.remote_group_id from security_group_rules r join port_security_groups g on g.security_group_id = r.remote_group_id where g.port_id = any(?::uuid[]))
     select w.id, array(select host(a.ip) from port_security_groups g join ip_allocations a on a.port_id = g.port_id where g.security_group_id = w.id
-      union select pair ->> 'ip_address' from port_security_groups g join ports p on p.id = g.port_id cross join jsonb_array_elements(p.allowed_address_pairs) pair where g.security_group_id = w.id) as members from wanted w`, [ports.map(p => p.portId), ports.map(p => p.portId)]);
+      union select pair ->> 'ip_address' from port_security_groups g join ports p on p.id = g.port_id cross join jsonb_array_elements(p.allowed_address_pairs) pair where g.security_group_id = w.id) as members from wanted w
+    union all select a.id, a.addresses::text[] from address_groups a where exists (select 1 from port_security_groups g join security_group_rules r on r.security_group_id = g.security_group_id where g.port_id = any(?::uuid[]) and r.remote_address_group_id = a.id)`, Array.from({ length: 3 }, () => ports.map(p => p.portId)));
   return (rows as GroupMembers[]).map(g => ({ id: g.id, members: g.members.filter(spellable.net) }));
 }

@@ -75,7 +75,7 @@ export class Routers {
       const g = spec.gateway;
       merged.push({
         portId: g.portId, networkId: g.networkId, mac: g.mac, outer: this.#names.gatewayLeg(g.portId), inner: innerName('qg', g.portId),
-        addresses: [...g.fixedIps.map(f => `${f.ip}/${lengthOf(f.cidr)}`), ...spec.floatingIps.map(f => `${f.floatingIp}/32`)],
+        addresses: [...g.fixedIps.map(f => `${f.ip}/${lengthOf(f.cidr)}`), ...new Set([...spec.floatingIps, ...spec.portForwardings ?? []].map(f => `${f.floatingIp}/32`))],
       });
     }
     return merged;

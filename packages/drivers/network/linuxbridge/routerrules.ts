@@ -1,11 +1,13 @@
-import type { RouterSpec } from '../contract.ts';
+import { createHash } from 'node:crypto';
+import type { PortForwarding, PortRange, RouterSpec } from '../contract.ts';
 import { familyOf } from '../specs.ts';
 
 /**
  * The whole rule set of a router's namespace; loading it replaces the one before in one step.
  *
  * A connection that was translated for a floating IP is let through only as long as that floating IP still belongs to the
- * fixed address: taking it away cuts running connections, and the next owner never gets a packet of theirs.
+ * fixed address: taking it away cuts running connections, and the next owner never gets a packet of theirs. The same is true of each port
+ * that a floating IP forwards.
  *
  * @param gateway name of the external device, if there is a gateway
  * @param leg name of the device of an interface's port
@@ -13,6 +15,7 @@ import { familyOf } from '../specs.ts';
  */
 export function routerRules(spec: RouterSpec, gateway: string | undefined, leg: (portId: string) => string, hostIps: readonly string[]): string {
   const floating = gateway === undefined ? [] : spec.floatingIps;
+  const forwarded = gateway === undefined ? [] : spec.portForwardings ?? [];
   const own = spec.gateway?.fixedIps ?? [];
   const legs = [...new Set(spec.interfaces.map(i => leg(i.portId)))];
   const open = [...new Set(spec.interfaces.filter(i => i.hostAccess).map(i => leg(i.portId)))];
@@ -46,11 +49,12 @@ export function routerRules(spec: RouterSpec, gateway: string | undefined, leg: 
     ...named('map', 'to_fixed', 'ipv4_addr : ipv4_addr', floating.map(f => `${f.floatingIp} : ${f.fixedIp}`)),
     ...named('map', 'to_floating', 'ipv4_addr : ipv4_addr', floating.map(f => `${f.fixedIp} : ${f.floatingIp}`)),
     ...named('set', 'pairs', 'ipv4_addr . ipv4_addr', floating.map(f => `${f.floatingIp} . ${f.fixedIp}`)),
+    ...named('set', 'forwarded', 'mark', forwarded.map(f => markOf(f))),
     ...named('set', 'own', 'ipv4_addr', own.map(f => f.ip).filter(ip => !ip.includes(':'))),
-    ...chain('arriving', 'type nat hook prerouting priority -100; policy accept;', floating.length > 0 ? ['dnat ip to ip daddr map @to_fixed'] : []),
+    ...chain('arriving', 'type nat hook prerouting priority -100; policy accept;', [...(floating.length > 0 ? ['dnat ip to ip daddr map @to_fixed'] : []), ...forwarded.map(translation)]),
     ...chain('leaving', 'type nat hook postrouting priority 100; policy accept;', outward),
     ...chain('forwarded', 'type filter hook forward priority 0; policy drop;', [
-      'ct status dnat ct original ip daddr . ct reply ip saddr != @pairs drop',
+      'ct status dnat ct original ip daddr . ct reply ip saddr != @pairs ct mark != @forwarded drop',
       'ct status snat ct reply ip daddr != @own ct reply ip daddr . ct original ip saddr != @pairs drop',
       ...scopes.apart.map(({ family, from, to }) => `meta nfproto ${family} iifname "${from}" oifname "${to}" ct status & dnat == 0 drop`),
       'ct state established,related accept',
@@ -67,6 +71,18 @@ export function routerRules(spec: RouterSpec, gateway: string | undefined, leg: 
     return [`add chain inet router ${name} { ${hook} }`, ...rules.map(r => `add rule inet router ${name} ${r}`)];
   }
 }
+
+/** A range that is the same inside keeps its ports; one port inside is told; ports that move are told one by one. */
+function translation(f: PortForwarding): string {
+  const to = (where: string) => `ip daddr ${f.floatingIp} meta l4proto ${f.protocol} th dport ${span(f.outside)} ct mark set ${markOf(f)} dnat ip to ${where}`;
+  if (f.inside.min === f.outside.min && f.inside.max === f.outside.max) return to(f.fixedIp);
+  if (f.inside.min === f.inside.max) return to(`${f.fixedIp}:${f.inside.min}`);
+  return to(`th dport map ${set(portsOf(f.outside).map((port, i) => `${port} : ${f.fixedIp} . ${f.inside.min + i}`))}`);
+}
+/** What a connection of this forwarding carries: another forwarding, or this one changed, has another. */
+const markOf = (f: PortForwarding) => `0x${createHash('sha256').update(`${f.protocol} ${f.floatingIp} ${span(f.outside)} ${f.fixedIp} ${span(f.inside)}`).digest('hex').slice(0, 8)}`;
+const span = (r: PortRange) => r.min === r.max ? `${r.min}` : `${r.min}-${r.max}`;
+const portsOf = (r: PortRange) => Array.from({ length: r.max - r.min + 1 }, (_, i) => r.min + i);
 
 /**
  * What address scopes mean: pairs of legs that may not reach each other, and the legs whose addresses are of the external network's plan. In
