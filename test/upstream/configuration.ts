@@ -33,17 +33,17 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     identity: { uri_v3: facts.authUrl, auth_version: 'v3', region: 'RegionOne', v3_endpoint_type: 'public' },
     'identity-feature-enabled': { api_v2: false, api_v2_admin: false, trust: true, application_credentials: true, access_rules: true, project_tags: true, enforce_scope: facts.scopes === true },
     service_available: { nova: true, neutron: true, cinder: true, glance: true, swift: false, horizon: false },
-    compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', min_compute_nodes: 1, build_interval: 1, build_timeout: guests ? 300 : 120 },
+    compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', min_compute_nodes: 1, build_interval: 1, build_timeout: guests ? 600 : 120 },
     // volume_multiattach: tempest 33 asks for it with a parameter that cinder has dropped; ours are services/compute/attachments' own tests.
     'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: false, console_output: true, vnc_console: guests, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: false, config_drive: true, attach_encrypted_volume: true, personality: true },
     // The demo image's only user is root.
-    validation: guests ? { run_validation: true, image_ssh_user: 'root', connect_timeout: 60, ssh_timeout: 300, ping_timeout: 300 } : { run_validation: false },
+    validation: guests ? { run_validation: true, image_ssh_user: 'root', connect_timeout: 60, ssh_timeout: 600, ping_timeout: 600 } : { run_validation: false },
     scenario: guests ? { img_file: facts.guestImage ?? '', img_disk_format: 'qcow2', dhcp_client: 'udhcpc' } : {},
     network: { public_network_id: facts.publicNetwork, floating_network_name: 'public', project_network_cidr: '10.100.0.0/16' },
     'network-feature-enabled': { api_extensions: facts.networkExtensions.join(','), ipv6: true, floating_ips: facts.publicNetwork !== '' },
     image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
     'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
-    volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
+    volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: guests ? 600 : 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
     'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, extend_attached_encrypted_volume: true, consistency_group: false, volume_revert: true, api_v3: true },
     ...(facts.scopes === true ? { enforce_scope: { keystone: true, glance: true, cinder: true } } : {}),
   }));

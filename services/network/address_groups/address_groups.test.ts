@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { as, callers, testRuntime, type TestRuntime, type Who } from '../../../test/harness/service.ts';
 import { makeApp, networksForCompute, plans } from '../index.ts';
 import { reconcileHost } from '../wiring/host.ts';
-import type { NetworkDeps } from '../wiring/tasks.ts';
+import type { NetworkDeps } from '../wiring/deps.ts';
 
 let t: TestRuntime;
 let app: FastifyInstance;

@@ -19,7 +19,6 @@ export const AddressGroups: Collection<AddressGroupRow> = {
 };
 
 const group = z.strictObject({ ...named, ...owned, addresses: z.array(cidr).nullable().optional() });
-export type AddressGroupCreate = z.output<typeof group>;
 export const CreateAddressGroups = shape('AddressGroupCreate', z.union([z.strictObject({ address_group: group }), z.strictObject({ address_groups: several('address_group', group) })]));
 export const UpdateAddressGroup = shape('AddressGroupUpdate', z.strictObject({ address_group: z.strictObject(named) }));
 /** Unlike at creation, an address without a length is taken: it is the whole length (as upstream). */

@@ -8,7 +8,7 @@ import { networksForCompute, plans } from '../index.ts';
 import { insertSubnet } from '../subnets/service.ts';
 import { applyNetwork } from './enqueue.ts';
 import { reconcileHost } from './host.ts';
-import type { NetworkDeps } from './tasks.ts';
+import type { NetworkDeps } from './deps.ts';
 
 let t: TestRuntime;
 let deps: NetworkDeps;
