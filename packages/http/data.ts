@@ -21,6 +21,7 @@ export async function sendData(reply: FastifyReply, body: Readable, sent: (chunk
 
 /** Resolves when there is something to read, or the end. */
 const firstBytes = (body: Readable): Promise<void> => new Promise((done, failed) => {
+  if (body.errored) { failed(body.errored); return; }
   const over = () => { body.off('readable', ready).off('error', broken); };
   const ready = () => { over(); done(); };
   const broken = (error: Error) => { over(); failed(error); };

@@ -62,5 +62,5 @@ export function writeClouds(folder: string, suite: string, o: { readonly authUrl
   // JSON is YAML.
   writeFileSync(file, JSON.stringify({ clouds: { 'devstack-admin': cloud('admin'), devstack: cloud('demo'), 'devstack-alt': cloud('demo'), functional_admin: cloud('admin') } }));
   discover(folder, `${suite}/tests/functional`, '([^\\.]+\\.)+');
-  return { OS_CLIENT_CONFIG_FILE: file, OS_NOVACLIENT_EXEC_DIR: '/usr/bin', OS_NOVACLIENT_NETWORK: 'private', OPENSTACKSDK_FLAVOR: 'm1.nano', OS_TEST_TIMEOUT: '600', OPENSTACKSDK_FUNC_TEST_TIMEOUT: '600' };
+  return { OS_CLIENT_CONFIG_FILE: file, OS_NOVACLIENT_EXEC_DIR: '/usr/bin', OS_GLANCECLIENT_EXEC_DIR: '/usr/bin', OS_NOVACLIENT_NETWORK: 'private', OPENSTACKSDK_FLAVOR: 'm1.nano', OS_TEST_TIMEOUT: '600', OPENSTACKSDK_FUNC_TEST_TIMEOUT: '600' };
 }

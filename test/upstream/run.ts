@@ -22,7 +22,7 @@ const password = 'upstream';
 const [, , name = '', regex] = process.argv;
 const area = areas[name];
 if (area === undefined) { console.error(`usage: npm run test:upstream -- ${Object.keys(areas).join('|')} [regex]`); process.exit(2); }
-const program = area.suite === 'tempest' ? ['/usr/bin/tempest', 'tempest'] : [`/usr/lib/python3/dist-packages/${area.suite}/tests/functional`, `python3-${area.suite === 'openstack' ? 'openstacksdk' : area.suite} python3-stestr python3-tempest`];
+const program = area.suite === 'tempest' ? ['/usr/bin/tempest', 'tempest'] : [`/usr/lib/python3/dist-packages/${area.suite}/tests/functional`, `python3-${area.suite === 'openstack' ? 'openstacksdk' : area.suite} ${area.suite === 'glanceclient' ? 'python3-os-client-config ' : ''}python3-stestr python3-tempest`];
 if (!existsSync(program[0] as string)) { console.error(`upstream's tests are not installed: apt-get install --no-install-recommends ${program[1]}`); process.exit(2); }
 process.exitCode = await run(area, regex ?? area.regex);
 

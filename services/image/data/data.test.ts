@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { openTestImages, type TestImages } from '../../../test/harness/image.ts'
 let t: TestImages;
 let port: number;
 beforeAll(async () => {
-  t = await openTestImages({ CUMULET_WORKER_LEASE_SECONDS: '2' });
+  t = await openTestImages({ CUMULET_WORKER_LEASE_SECONDS: '2', CUMULET_IMAGE_STORES: '[{id: file, driver: file, path: images, default: true}, {id: spare, driver: file, path: spare}]' });
   await t.app.listen({ host: '127.0.0.1', port: 0 });
   port = (t.app.server.address() as AddressInfo).port;
 });
@@ -56,6 +56,20 @@ test('conditional downloads', async () => {
   const { etag } = (await get(id)).headers;
   expect((await get(id, { 'if-none-match': String(etag) })).statusCode).toBe(304);
   expect((await get(id, { range: 'bytes=0-0', 'if-range': '"other"' })).statusCode).toBe(200);
+});
+test('a location that gives no bytes: the next one is read; when there is none, 503 and when to come again', async () => {
+  const id = await t.image('demo', {}, Buffer.from('the same in both'));
+  expect((await t.call('admin', 'POST', `/v2/images/${id}/import`, { method: { name: 'copy-image' }, stores: ['spare'] })).status).toBe(202);
+  await t.drain();
+  // Opens like a file, and fails when it is read.
+  const break_ = (store: string) => { const at = join(t.rt.settings.home, store, id); rmSync(at); mkdirSync(at); };
+  break_('images');
+  expect(await get(id)).toMatchObject({ statusCode: 200, payload: 'the same in both' });
+  expect(await get(id, { range: 'bytes=4-7' })).toMatchObject({ statusCode: 206, payload: 'same' });
+  break_('spare');
+  expect(await get(id)).toMatchObject({ statusCode: 503, headers: { 'retry-after': '5' } });
+  for (const store of ['images', 'spare']) rmdirSync(join(t.rt.settings.home, store, id));
+  expect((await get(id)).statusCode).toBe(204);
 });
 test('without data there is none', async () => {
   const id = await t.image('demo');

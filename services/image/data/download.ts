@@ -1,6 +1,7 @@
 import { DriverError, giveBack, type Call, type Log } from '@cumulet/drivers';
 import { Reply, type Context } from '@cumulet/http';
 import { Fault, Forbidden, Unavailable } from '@cumulet/wire';
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import type { ImageRow } from '../images/store.ts';
 import type { ImageDeps } from '../opened.ts';
@@ -28,18 +29,25 @@ export async function download(d: ImageDeps, ctx: Context, id: string): Promise<
   return new Reply(status, body, { ...facts, ...length }, giveBack);
 }
 
-/** Reads an image, or a range of it, from its locations in their order. */
+/** Reads an image, or a range of it, from the first of its locations that gives bytes. */
 export async function openImage(d: Pick<ImageDeps, 'stores'>, call: Call, image: Pick<ImageRow, 'id' | 'locations'>, range?: ByteRange): Promise<Readable> {
-  let last: unknown = new Unavailable(`No store of image ${image.id} can be reached.`);
+  let last: unknown;
   for (const location of image.locations) {
     const store = d.stores.of(location);
     if (!store) continue;
-    try { return await store.get(call, location.url, range); } catch (error) {
+    try {
+      const body = await store.get(call, location.url, range);
+      // It may break again before anybody listens.
+      body.on('error', () => undefined);
+      // What fails in its beginning is not there either.
+      await once(body, 'readable', { signal: call.signal });
+      return body;
+    } catch (error) {
       call.signal.throwIfAborted();
       call.log.warn({ err: error, image: image.id, store: store.name }, 'a location of the image cannot be read');
       last = error;
     }
   }
   if (last instanceof DriverError && last.kind === 'absent') throw new Fault(204, 'The image data was not found.');
-  throw last instanceof Fault ? last : new Unavailable(`The data of image ${image.id} cannot be read at this time.`, { cause: last });
+  throw new Unavailable(last === undefined ? `No store of image ${image.id} can be reached.` : `The data of image ${image.id} cannot be read at this time.`, { cause: last, headers: { 'retry-after': '5' } });
 }
