@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFile, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createRunner, fakeRunner, ProgramFailed, ProgramKilled } from '@cumulet/exec';
+import { createRunner, fakeRunner, ProgramFailed, ProgramKilled, type RunOptions } from '@cumulet/exec';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commit, convert, create, endOrphans, info, inspectFile, isLocked, map, openImage, renameBase, resize, UnsafeImage, type DiskFormat } from './index.ts';
 import { makeSamples, MiB, type Samples } from './testing.ts';
@@ -32,6 +32,7 @@ describe('qemu-img', { timeout: 120_000 }, () => {
       if (args[0] === 'convert') expect(args).toContain('-O');
       expect(options.limits?.memoryBytes).toBeGreaterThan(0);
       expect(options.limits?.cpuSeconds).toBeGreaterThan(0);
+      expect((options as RunOptions).timeoutMs).toBeGreaterThan(0);
     }
     await expect(info(fake, { path: 'nbd:unix:/x', format: 'raw' })).rejects.toThrow(TypeError);
     await expect(info(fake, { path: 'json:{}', format: 'raw' })).rejects.toThrow(TypeError);

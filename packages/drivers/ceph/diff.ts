@@ -1,4 +1,5 @@
 import { DriverError } from '../errors.ts';
+import { giveBack, keep, lend } from '../lent.ts';
 import { runs } from '../sparse.ts';
 
 /** By how much an image grows whose size nobody told. */
@@ -14,7 +15,7 @@ const record = (tag: string, ...numbers: number[]) => {
 /**
  * Bytes as the stream that `rbd import-diff - IMAGE` takes into an empty image: zeros are left out, so a sparse image stays sparse and costs nothing
  * on the way, and Ceph's program writes several objects at once, which `rbd import -` does not. `done` hears of each chunk. A stream of another
- * length than `size` fails (`invalid`) before its end record.
+ * length than `size` fails (`invalid`) before its end record. Chunks that are lent are given back when all that is yielded of them has been.
  */
 export async function* diffOf(body: AsyncIterable<Buffer>, size: number | undefined, done: (bytes: number) => void): AsyncGenerator<Buffer> {
   let at = 0;
@@ -28,8 +29,10 @@ export async function* diffOf(body: AsyncIterable<Buffer>, size: number | undefi
     for (const run of runs(chunk, at)) {
       if (run.zero) continue;
       yield record('w', run.at, run.bytes.length);
-      yield run.bytes;
+      keep(chunk);
+      yield lend(run.bytes, () => giveBack(chunk));
     }
+    giveBack(chunk);
     done(at = end);
   }
   if (size !== undefined && at !== size) throw new DriverError('invalid', `The image has ${at} bytes where ${size} were announced.`);

@@ -1,7 +1,8 @@
 import { ProgramFailed, ProgramMissing, ProgramTimedOut, type Child, type Runner } from '@cumulet/exec';
-import { Readable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
 import type { Call } from '../call.ts';
 import { DriverError, type DriverErrorKind } from '../errors.ts';
+import { giveBack } from '../lent.ts';
 
 /** How to reach a Ceph cluster. */
 export interface CephAccess {
@@ -38,8 +39,8 @@ export interface Rbd {
   rbd(call: Call, args: readonly string[], asked: Asked): Promise<string | undefined>;
   /** `rbd ARGS --format json`, parsed. */
   json<T>(call: Call, args: readonly string[], asked: Asked): Promise<T | undefined>;
-  /** `rbd ARGS` reading `input` to its end, which may take as long as it takes. */
-  feed(call: Call, args: readonly string[], input: Readable, asked: Asked): Promise<void>;
+  /** `rbd ARGS` reading `input` to its end, which may take as long as it takes. Pieces that are lent are given back. Whoever aborts the call ends `input` too. */
+  feed(call: Call, args: readonly string[], input: AsyncIterable<Buffer>, asked: Asked): Promise<void>;
   /** What a program writes, as a stream that fails when the program does. Nothing runs before somebody reads. */
   produce(call: Call, program: 'rbd' | 'rados', args: readonly string[], asked: Asked): Readable;
   /** A RADOS object, at most `max` bytes of it; undefined when there is none. */
@@ -58,7 +59,7 @@ const WORDS: Readonly<Record<DriverErrorKind, string>> = {
 export function openRbd({ runner, conf, user }: CephAccess): Rbd {
   const access = [...(conf === undefined ? [] : ['--conf', conf]), ...(user === undefined ? [] : ['--id', user])];
 
-  async function run(call: Call, program: string, args: readonly string[], { what, fine }: Asked, more: { readonly input?: Readable; readonly timeoutMs?: number } = {}): Promise<string | undefined> {
+  async function run(call: Call, program: string, args: readonly string[], { what, fine }: Asked, more: { readonly timeoutMs?: number } = {}): Promise<string | undefined> {
     try {
       return (await runner.run(program, [...access, ...args], { signal: call.signal, maxOutputBytes: 256 << 20, ...more })).stdout;
     } catch (caught) {
@@ -82,24 +83,25 @@ export function openRbd({ runner, conf, user }: CephAccess): Rbd {
       const said = await run(call, 'rbd', [...args, '--format', 'json'], asked);
       return said === undefined ? undefined : JSON.parse(said) as T;
     },
-    async feed(call, args, input, asked) {
+    async feed(call, args, input, { what }) {
       // A program that is killed holds its lock and its watch for half a minute more; one whose input ends early cleans up and goes.
       const late = new AbortController();
       let timer: NodeJS.Timeout | undefined;
-      const stop = () => {
-        input.destroy(call.signal.reason as Error);
-        timer = setTimeout(() => late.abort(call.signal.reason), 5_000);
-      };
+      const stop = () => { timer = setTimeout(() => late.abort(call.signal.reason), 5_000); };
+      call.signal.throwIfAborted();
       call.signal.addEventListener('abort', stop, { once: true });
-      input.on('error', () => undefined);
       try {
-        call.signal.throwIfAborted();
         // No limit of time: the call's signal ends it.
-        await run({ ...call, signal: late.signal }, 'rbd', args, asked, { input, timeoutMs: 0 });
+        const child = await runner.spawn('rbd', [...access, ...args], { stdin: 'pipe', onParentDeath: 'SIGKILL', signal: late.signal }).catch((error: unknown) => { throw asDriverError(error, what); });
+        let broken: { readonly cause: unknown } | undefined;
+        pump(input, child.stdin as Writable).catch((cause: unknown) => {
+          broken = { cause };
+          child.stdin?.destroy();
+        });
+        const { exitCode, stderr } = await child.exit;
         call.signal.throwIfAborted();
-      } catch (error) {
-        call.signal.throwIfAborted();
-        throw error;
+        if (broken) throw broken.cause;
+        if (exitCode !== 0) throw failed(what, exitCode ?? -1, stderr);
       } finally {
         clearTimeout(timer);
         call.signal.removeEventListener('abort', stop);
@@ -140,6 +142,17 @@ function asDriverError(caught: unknown, what: string): unknown {
 function failed(what: string, exitCode: number, stderr: string, cause?: unknown): DriverError {
   const kind = KINDS[exitCode] ?? 'broken';
   return new DriverError(kind, `${what}: ${WORDS[kind]}.`, { detail: `exit ${exitCode}: ${stderr.trim().slice(-400)}`, cause });
+}
+
+/** Writes every piece and gives it back when the program has it. A program that does not take more ends it: its exit code says why. */
+async function pump(pieces: AsyncIterable<Buffer>, into: Writable): Promise<void> {
+  into.on('error', () => undefined);
+  for await (const piece of pieces) {
+    const refused = await new Promise<unknown>(done => { into.write(piece, done); });
+    if (refused) return;
+    giveBack(piece);
+  }
+  into.end();
 }
 
 /** The output of a program that starts when it is read and is ended when nobody reads any more. */

@@ -1,7 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createRunner } from '@cumulet/exec';
 import { provePlan } from '@cumulet/tasks/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { deletePlan, uploadPlan } from '../images/tasks.ts';
@@ -105,6 +106,35 @@ describe('web-download', () => {
     expect(files()).toEqual(before);
   });
 });
+describe('what was imported and deleted', () => {
+  // Row 18 of the advisories: CVE-2014-9684, 2015-1881 and 2015-3289 filled a disk by repeating this.
+  test('leaves nothing in stores and staging, however often and whatever became of the import', async () => {
+    const before = files();
+    const bytes = randomBytes(200_000);
+    web.files.set('/again', bytes);
+    const direct = async (id: string, content: Buffer) => { await stage(id, content); await start(id, { method: { name: 'glance-direct' } }); };
+    const ways: ((id: string) => Promise<unknown>)[] = [
+      id => direct(id, bytes),
+      id => direct(id, Buffer.concat([Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'), bytes])),
+      id => start(id, { method: { name: 'web-download', uri: url('/again') }, all_stores: true }, 'admin'),
+      id => start(id, { method: { name: 'web-download', uri: url('/none') } }),
+      async (id) => { await direct(id, bytes); await t.drain(); return start(id, { method: { name: 'copy-image' }, stores: ['two'] }, 'admin'); },
+      // Staged and never imported.
+      id => stage(id, bytes),
+    ];
+    for (let n = 0; n < 3; n++) {
+      const ids: string[] = [];
+      for (const way of ways) { const id = await t.image('demo'); await way(id); ids.push(id); }
+      await t.drain();
+      expect(new Set(files().map(f => f.split('/')[0]))).toEqual(new Set(['one', 'two', 'staging']));
+      for (const id of ids) expect((await t.call('demo', 'DELETE', `/v2/images/${id}`)).status).toBe(204);
+      await t.drain();
+      expect(files()).toEqual(before);
+      expect(await t.rt.db('images').whereIn('id', ids)).toEqual([]);
+    }
+    expect(await t.rt.db('image_leftovers')).toEqual([]);
+  });
+});
 describe('copies', () => {
   test('to another store, for admins, and back', async () => {
     const bytes = randomBytes(5000);
@@ -195,5 +225,20 @@ describe('plugins', () => {
     await p.drain();
     expect((await p.call('demo', 'GET', `/v2/images/${id}`)).body).toMatchObject({ status: 'active', disk_format: 'qcow2', container_format: 'bare', virtual_size: 1_048_576, from: 'here' });
     expect(readdirSync(join(p.rt.settings.home, 'staging')).filter(n => !n.startsWith('.'))).toEqual([]);
+  });
+  // Row 9: CVE-2013-2096 and 4463.
+  test('what would become larger than the project may have is never converted', async () => {
+    await p.rt.db('quotas').insert({ service: 'image', project_id: (await p.call('demo', 'GET', `/v2/images/${await p.image('demo')}`)).body.owner, resource: 'image_size_total', hard_limit: 64 });
+    const folder = mkdtempSync(join(p.rt.settings.home, 'bomb-'));
+    for (const [format, size, status] of [['vdi', '1T', 'queued'], ['vhdx', '65M', 'queued'], ['vdi', '8M', 'active']] as const) {
+      await createRunner({ log: p.rt.log }).run('qemu-img', ['create', '-q', '-f', format, join(folder, 'disk'), size]);
+      const id = await p.image('demo', { disk_format: format });
+      await p.call('demo', 'PUT', `/v2/images/${id}/stage`, readFileSync(join(folder, 'disk')), { 'content-type': 'application/octet-stream' });
+      expect((await p.call('demo', 'POST', `/v2/images/${id}/import`, { method: { name: 'glance-direct' } })).status).toBe(202);
+      await p.drain();
+      expect((await p.call('demo', 'GET', `/v2/images/${id}`)).body, `${format} of ${size}`).toMatchObject({ status });
+      if (status === 'queued') expect((await p.call('demo', 'GET', `/v2/images/${id}/tasks`)).body.tasks[0].message).toMatch(/virtual size/i);
+      expect(readdirSync(join(p.rt.settings.home, 'staging')).filter(n => n.endsWith('.converted'))).toEqual([]);
+    }
   });
 });

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from '../../call.ts';
 import { checkName, fromErrno } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
+import { giveBack } from '../../lent.ts';
 import { fileReadable, rangeOf, runs } from '../../sparse.ts';
 import type { SwiftAccount } from '../../swift/index.ts';
 import type { ImageStore } from '../contract.ts';
@@ -119,6 +120,7 @@ export function cinderStore(options: CinderStoreOptions): ImageStore {
           for (const run of runs(chunk, at)) for (let done = 0; !run.zero && done < run.bytes.length;) done += (await file.write(run.bytes, done, run.bytes.length - done, run.at + done)).bytesWritten;
         } catch (error) { throw fromErrno(error, what); }
         call.progress(at += chunk.length, size ?? 0);
+        giveBack(chunk);
       }
       call.signal.throwIfAborted();
       if (size !== undefined && at !== size) throw new DriverError('invalid', `The image has ${at} bytes where ${size} were announced.`);

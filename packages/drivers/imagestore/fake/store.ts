@@ -3,6 +3,7 @@ import type { Call } from '../../call.ts';
 import { checkName } from '../../durable.ts';
 import { DriverError } from '../../errors.ts';
 import { scriptedFaults, type Faults } from '../../faults.ts';
+import { giveBack } from '../../lent.ts';
 import { rangeOf } from '../../sparse.ts';
 import type { ImageStore } from '../contract.ts';
 import { taking } from '../streams.ts';
@@ -39,6 +40,7 @@ export function fakeStore(options: { readonly name?: string; readonly capacityBy
       const bytes = Buffer.from(chunk as Uint8Array);
       if (used() + bytes.length > total) throw new DriverError('full', 'The image cannot be stored: there is no room left.');
       keep(bytes);
+      giveBack(chunk as Uint8Array);
     }
     call.signal.throwIfAborted();
   });

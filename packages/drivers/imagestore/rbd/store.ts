@@ -58,7 +58,7 @@ export function rbdStore(options: RbdStoreOptions): ImageStore {
     // Not ended in the middle: nobody could tell afterwards whose image it is.
     await ceph.rbd(steady(call), ['create', at(checkName(imageId)), '--size', '0', '--object-size', String(options.objectBytes ?? 8 << 20), '--image-format', '2'], { what });
     try {
-      const diff = Readable.from(diffOf(body as AsyncIterable<Buffer>, size, bytes => call.progress(stored = bytes, size ?? 0)), { objectMode: false, highWaterMark: 1 << 20 });
+      const diff = diffOf(body as AsyncIterable<Buffer>, size, bytes => call.progress(stored = bytes, size ?? 0));
       call.signal.throwIfAborted();
       await ceph.feed(call, ['import-diff', '--no-progress', '-', at(imageId)], diff, { what });
       await ceph.rbd(call, ['snap', 'create', '--no-progress', complete(imageId)], { what });

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
+import { giveBack } from '../../lent.ts';
 import type { Segment, SwiftClient } from '../../swift/index.ts';
 
 /** What Swift lets one manifest name (max_manifest_segments). */
@@ -21,7 +23,7 @@ export interface Pieces {
 
 /**
  * Sends a stream as one object when it fits into a piece, else in pieces under a manifest, which is what makes the object appear. While one
- * piece is under way the next one fills. Returns the bytes sent; when it throws, pieces may be left: `removePieces`.
+ * piece is under way the next one fills; chunks that are lent are given back. Returns the bytes sent; when it throws, pieces may be left: `removePieces`.
  */
 export async function sendPieces(call: Call, p: Pieces, body: Readable): Promise<number> {
   const sent: Segment[] = [];
@@ -29,9 +31,9 @@ export async function sendPieces(call: Call, p: Pieces, body: Readable): Promise
   let under: Promise<void> = Promise.resolve();
   let size = 0;
 
-  const send = async (bytes: Buffer) => {
+  const send = async (bytes: Buffer, etag: string) => {
     const name = pieceName(p.name, p.mark, manifests.length * LARGEST_MANIFEST + sent.length + 1);
-    const { etag } = await p.swift.put(call, p.container, name, bytes);
+    await p.swift.put(call, p.container, name, bytes, { etag });
     sent.push({ container: p.container, name, size: bytes.length, etag });
     call.progress(size += bytes.length, p.size ?? 0);
     // A manifest of manifests: thousands of pieces.
@@ -51,11 +53,15 @@ export async function sendPieces(call: Call, p: Pieces, body: Readable): Promise
   let turn = 0;
   let filled = 0;
   let total = 0;
+  // As it fills: the sum of a whole piece would keep everybody waiting for its time.
+  let md5 = createHash('md5');
   const buffer = () => buffers[turn] ??= Buffer.allocUnsafeSlow(Math.min(p.pieceBytes, p.size ?? p.pieceBytes));
   const hand = async () => {
     const bytes = buffer().subarray(0, filled);
+    const etag = md5.digest('hex');
+    md5 = createHash('md5');
     await under;
-    under = send(bytes);
+    under = send(bytes, etag);
     // It is waited for before its buffer is needed, and at the end.
     under.catch(() => undefined);
     turn = 1 - turn;
@@ -67,15 +73,17 @@ export async function sendPieces(call: Call, p: Pieces, body: Readable): Promise
       for (let at = 0; at < chunk.length;) {
         if (filled === p.pieceBytes) await hand();
         const n = chunk.copy(buffer(), filled, at, at + p.pieceBytes - filled);
+        md5.update(chunk.subarray(at, at + n));
         filled += n;
         at += n;
       }
+      giveBack(chunk);
     }
     call.signal.throwIfAborted();
     if (p.size !== undefined && total !== p.size) throw new DriverError('invalid', `The image has ${total} bytes where ${p.size} were announced.`);
     const metadata = { upload: p.mark };
     if (total <= p.pieceBytes) {
-      await p.swift.put(call, p.container, p.name, buffer().subarray(0, filled), { fresh: true, metadata });
+      await p.swift.put(call, p.container, p.name, buffer().subarray(0, filled), { fresh: true, metadata, etag: md5.digest('hex') });
       call.progress(total, p.size ?? 0);
       return total;
     }
