@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { sentence, testCloud, type TestCloud } from './testing.ts';
 
 let c: TestCloud;
 beforeAll(async () => { c = await testCloud(); });
+// Backends that were silent for a minute are down, and a busy machine takes that long for all of this.
+beforeEach(() => c.report());
 afterAll(() => c.close());
 
 const type = async (name: string, extra_specs: object, body: object = {}) => (await c.admin('POST', '/v3/types', { volume_type: { name, extra_specs, ...body } })).body.volume_type.id as string;
@@ -196,10 +198,11 @@ test('types, QoS, encryption, access, default types', async () => {
 test('what runs, pools, zones, extensions', async () => {
   expect((await c.admin('GET', '/v3/scheduler-stats/get_pools?detail=True')).body.pools.map((p: { name: string; capabilities: object }) => [p.name, Object.keys(p.capabilities).includes('allocated_capacity_gb')])).toEqual([['testhost@one#one', true], ['testhost@two#two', true]]);
   expect((await c.admin('GET', '/v3/os-services')).body.services.map((s: { binary: string; host: string; state: string }) => `${s.binary} ${s.host} ${s.state}`)).toEqual(['cinder-backup testhost up', 'cinder-scheduler testhost up', 'cinder-volume testhost@one up', 'cinder-volume testhost@two up']);
-  expect((await c.admin('PUT', '/v3/os-services/disable-log-reason', { host: 'testhost@one', binary: 'cinder-volume', disabled_reason: 'x' })).body).toMatchObject({ status: 'disabled', disabled_reason: 'x' });
+  expect((await c.admin('PUT', '/v3/os-services/disable-log-reason', { host: 'testhost@one', binary: 'cinder-volume', disabled_reason: 'x' })).body).toEqual({ host: 'testhost@one', service: '', binary: 'cinder-volume', status: 'disabled', disabled: true, disabled_reason: 'x' });
   const id = await c.volume();
   expect(await c.show(id)).toMatchObject({ 'os-vol-host-attr:host': 'testhost@two#two' });
-  await c.admin('PUT', '/v3/os-services/enable', { host: 'testhost@one', binary: 'cinder-volume' });
+  expect((await c.admin('PUT', '/v3/os-services/enable', { host: 'testhost@one', binary: 'cinder-volume' })).body).toEqual({ host: 'testhost@one', service: '', binary: 'cinder-volume', status: 'enabled', disabled: false });
+  for (const action of ['freeze', 'thaw']) expect((await c.admin('PUT', `/v3/os-services/${action}`, { host: 'testhost@one' })).status).toBe(200);
   expect((await c.demo('GET', '/v3/os-availability-zone')).body).toEqual({ availabilityZoneInfo: [{ zoneName: 'nova', zoneState: { available: true } }] });
   expect((await c.demo('GET', '/v3/extensions')).body.extensions).toHaveLength(32);
   expect((await c.admin('GET', '/v3/capabilities/testhost@one')).body).toMatchObject({ namespace: 'OS::Storage::Capabilities::testhost@one' });

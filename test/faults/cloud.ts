@@ -40,7 +40,7 @@ export async function faultyCloud(env: Readonly<Record<string, string>> = {}): P
   });
 }
 
-const start = (env: Readonly<Record<string, string>>) => startCloud({ env: {
+const start = (env: Readonly<Record<string, string>>) => startCloud({ readyMs: 300_000, env: {
   CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: 'fake', CUMULET_HYPERVISOR_FAKE_DELAY_MS: '50',
   CUMULET_WORKER_LEASE_SECONDS: '2', CUMULET_WORKER_SWEEP_SECONDS: '1', CUMULET_WORKER_CONCURRENCY: '24', CUMULET_DATABASE_POOL: '40', CUMULET_TOKENS_BCRYPT_ROUNDS: '4', CUMULET_HTTP_MAX_EVENT_LOOP_DELAY_MS: '20000', ...env,
 } });

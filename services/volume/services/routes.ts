@@ -18,6 +18,9 @@ function view(row: ServiceRow) {
     ...(row.binary_name === 'cinder-volume' ? { replication_status: 'disabled', active_backend_id: null, frozen: row.frozen, backend_state: row.up ? 'up' : 'down' } : {}),
   };
 }
+/** Which service was meant, in the words of whoever asked, as upstream answers. */
+const named = ({ host, service, binary }: { readonly host?: string | undefined; readonly service?: string | null | undefined; readonly binary?: string | null | undefined }) => ({ host, service: service ?? '', binary: binary ?? '' });
+
 /** `/os-services`: what runs, and what an administrator says of it. Levels of logs are those of this process: there is one logger. */
 export const routes = (rt: Runtime): Operation[] => {
   const change = async (host: string | undefined, binary: string | null | undefined, set: Record<string, unknown>): Promise<ServiceRow> => {
@@ -47,16 +50,23 @@ export const routes = (rt: Runtime): Operation[] => {
         return { services: (await q as ServiceRow[]).map(view) };
       },
     }),
-    put('enable', 'volume_extension:services:update', Update, undefined, async ctx => { const r = await change(ctx.body.host, ctx.body.binary ?? ctx.body.service, { disabled: false, disabled_reason: null }); return { host: r.host, service: r.binary_name, binary: r.binary_name, status: 'enabled' }; }),
-    put('disable', 'volume_extension:services:update', Update, undefined, async ctx => { const r = await change(ctx.body.host, ctx.body.binary ?? ctx.body.service, { disabled: true }); return { host: r.host, service: r.binary_name, binary: r.binary_name, status: 'disabled' }; }),
+    put('enable', 'volume_extension:services:update', Update, undefined, async ctx => {
+      await change(ctx.body.host, ctx.body.binary ?? ctx.body.service, { disabled: false, disabled_reason: null });
+      return { ...named(ctx.body), status: 'enabled', disabled: false };
+    }),
+    put('disable', 'volume_extension:services:update', Update, undefined, async ctx => {
+      await change(ctx.body.host, ctx.body.binary ?? ctx.body.service, { disabled: true });
+      return { ...named(ctx.body), status: 'disabled', disabled: true };
+    }),
     put('disable-log-reason', 'volume_extension:services:update', Update, undefined, async ctx => {
       const reason = ctx.body.disabled_reason?.trim();
       if (!reason) throw new BadRequest('Disabled reason contains invalid characters or is too long');
-      const r = await change(ctx.body.host, ctx.body.binary ?? ctx.body.service, { disabled: true, disabled_reason: reason });
-      return { host: r.host, service: r.binary_name, binary: r.binary_name, status: 'disabled', disabled_reason: reason };
+      await change(ctx.body.host, ctx.body.binary ?? ctx.body.service, { disabled: true, disabled_reason: reason });
+      return { ...named(ctx.body), status: 'disabled', disabled: true, disabled_reason: reason };
     }),
-    put('freeze', 'volume:freeze_host', Update, undefined, async ctx => { await backend(ctx.body.host, { frozen: true, disabled: true, disabled_reason: 'frozen' }); return new Reply(202); }),
-    put('thaw', 'volume:thaw_host', Update, undefined, async ctx => { await backend(ctx.body.host, { frozen: false, disabled: false, disabled_reason: null }); return new Reply(202); }),
+    // Upstream says 200 here and 202 for a failover.
+    put('freeze', 'volume:freeze_host', Update, undefined, async ctx => { await backend(ctx.body.host, { frozen: true, disabled: true, disabled_reason: 'frozen' }); return new Reply(200); }),
+    put('thaw', 'volume:thaw_host', Update, undefined, async ctx => { await backend(ctx.body.host, { frozen: false, disabled: false, disabled_reason: null }); return new Reply(200); }),
     ...(['failover_host', 'failover'] as const).map(action => put(action, 'volume:failover_host', Update, action === 'failover' ? '3.26' : undefined, async ctx => {
       await backend(ctx.body.host, { seen_at: rt.db.ref('seen_at') });
       throw new NotImplemented('No backend here replicates, so there is nothing to fail over to.');
