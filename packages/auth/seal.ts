@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const keyBytes = 32;
@@ -23,10 +23,14 @@ export class Sealer {
   static async fromFolder(home: string): Promise<Sealer> {
     const path = join(home, 'secret.key');
     await mkdir(home, { recursive: true });
+    const text = await readFile(path, 'utf8').catch((error: unknown) => { if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error; });
+    if (text !== undefined) return Sealer.fromText(text);
+    // Several processes may start at once: the file appears whole, for the first of them, and all read the same.
+    const draft = join(home, `secret.key.${randomBytes(8).toString('hex')}`);
     try {
-      const file = await open(path, 'wx', 0o600);
-      await file.writeFile(`${randomBytes(keyBytes).toString('base64')}\n`).finally(() => file.close());
-    } catch (error) { if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; }
+      await writeFile(draft, `${randomBytes(keyBytes).toString('base64')}\n`, { mode: 0o600, flag: 'wx', flush: true });
+      await link(draft, path).catch((error: unknown) => { if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; });
+    } finally { await rm(draft, { force: true }); }
     return Sealer.fromText(await readFile(path, 'utf8'));
   }
   static fromText(text: string): Sealer {

@@ -1,7 +1,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startCloud, type TestCloud } from '../harness/cloud.ts';
-import { runner } from '../harness/processes.ts';
+import { eventually, runner } from '../harness/processes.ts';
+import { secondWorker } from '../harness/second-worker.ts';
 import { areas, type Area } from './areas.ts';
 import { factsOf, writeClouds, writeConfiguration } from './configuration.ts';
 import { imageSite } from './image.ts';
@@ -31,7 +32,13 @@ async function run(of: Area, wanted: string): Promise<number> {
   const site = name === 'image' ? await imageSite() : undefined;
   // Keystone lets a project go while its volumes are still being deleted; tempest counts on it.
   const cloud = await startCloud({ readyMs: 300_000, env: { CUMULET_PASSWORDS_ADMIN: password, CUMULET_PASSWORDS_DEMO: password, CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...of.env, ...site?.env } });
+  let other: Awaited<ReturnType<typeof secondWorker>> | undefined;
   try {
+    if (of.hosts) {
+      other = await secondWorker(cloud, { host: 'second', env: of.env });
+      await eventually(async () => (await cloud.admin('hypervisor', 'list', '-f', 'value', '-c', 'ID')).split('\n').length === 2, 60_000, 'two hosts');
+    }
+    for (const command of of.prepare ?? []) await cloud.admin(...command);
     if (name === 'compute' || of.suite !== 'tempest') await secondImage(cloud, folder);
     await site?.addRemote(cloud);
     const variables = of.suite === 'tempest' ? await tempest(cloud, folder, of, site?.httpImage) : writeClouds(folder, of.suite, { authUrl: `http://127.0.0.1:${cloud.ports.identity}/v3`, password });
@@ -45,6 +52,7 @@ async function run(of: Area, wanted: string): Promise<number> {
     return judge(printed, began, folder);
   } finally {
     site?.close();
+    await other?.stop();
     await cloud.end();
     rmSync(folder, { recursive: true, force: true });
   }
@@ -53,7 +61,7 @@ async function run(of: Area, wanted: string): Promise<number> {
 /** tempest.conf; returns the variables that lead there. */
 async function tempest(cloud: TestCloud, folder: string, of: Area, httpImage: string | undefined): Promise<Readonly<Record<string, string>>> {
   const image = of.guests ? await guestImage(runner, cacheFolder(process.env)) : undefined;
-  writeConfiguration(folder, { ...await factsOf(cloud, password), httpImage, guestImage: image, scopes: of.scopes === true });
+  writeConfiguration(folder, { ...await factsOf(cloud, password), httpImage, guestImage: image, hosts: of.hosts ?? 1, scopes: of.scopes === true });
   return { TEMPEST_CONFIG_DIR: join(folder, 'etc'), TEMPEST_CONFIG: 'tempest.conf' };
 }
 

@@ -73,7 +73,9 @@ export async function update(identity: Identity, caller: Caller, current: Creden
   if (body['id'] !== undefined && body['id'] !== current.id) throw new BadRequest('Cannot change ID');
   if (known.project_id !== undefined) refuseOutOfReach(caller, { project_id: known.project_id as string | null });
   const wasEc2 = isEc2(current.type);
-  if (known.type !== undefined && isEc2(known.type) !== wasEc2) throw new BadRequest('type can not be updated for credential');
+  // What was bound to a trust as ec2 does not lose that on a way through another type. The other way round is harmless: keys are found by an id that such a credential does not have.
+  if (wasEc2 && known.type !== undefined && !isEc2(known.type)) throw new BadRequest('type can not be updated for credential');
+  if (!wasEc2 && isEc2(known.type)) ec2Blob(known.blob ?? unsealed(identity, current));
   if (wasEc2 && known.blob !== undefined) {
     const before = ec2Blob(unsealed(identity, current));
     const after = ec2Blob(known.blob);

@@ -56,7 +56,7 @@ test('tags one by one and all at once', async () => {
   const p = await project('tagged', { tags: ['x'] });
   const path = `/v3/projects/${p.id}/tags`;
   expect((await admin('PUT', `${path}/y`)).status).toBe(201);
-  expect((await admin('PUT', `${path}/y`)).status).toBe(201);
+  expect((await admin('PUT', `${path}/y`)).status).toBe(400);
   expect((await admin('GET', path)).body.tags).toEqual(['x', 'y']);
   expect((await admin('GET', `${path}/y`)).status).toBe(204);
   expect((await admin('DELETE', `${path}/y`)).status).toBe(204);

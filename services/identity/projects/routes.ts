@@ -93,10 +93,10 @@ export function projectRoutes(identity: Identity): Operation[] {
         const project = await permitted(ctx);
         const tag = oneTag.safeParse(ctx.params['value']);
         if (!tag.success) throw new BadRequest(`Invalid input for field 'tag': ${String(ctx.params['value']).slice(0, 255)} is not a valid tag`);
-        if (!project.tags.includes(tag.data)) {
-          if (project.tags.length >= 80) throw new BadRequest('A project has at most 80 tags: [...] is too long');
-          await db('projects').where({ id: project.id }).whereRaw('not (? = any(tags))', [tag.data]).update({ tags: db.raw('array_append(tags, ?)', [tag.data]) });
-        }
+        // As keystone, which checks the list that would come of it.
+        if (project.tags.includes(tag.data)) throw new BadRequest(`Invalid input for field 'tags': the project has the tag ${tag.data} already`);
+        if (project.tags.length >= 80) throw new BadRequest('A project has at most 80 tags: [...] is too long');
+        await db('projects').where({ id: project.id }).whereRaw('not (? = any(tags))', [tag.data]).update({ tags: db.raw('array_append(tags, ?)', [tag.data]) });
         return new Reply(201, undefined, { location: self(ctx, `projects/${project.id}/tags/${encodeURIComponent(tag.data)}`).self });
       },
     }),

@@ -87,14 +87,17 @@ export const extend = (rt: Runtime, ctx: Context, id: string, newSize: number): 
   await enforceVolumeSize(trx, row.project_id, newSize);
   const type = await typeById(trx, row.type_id);
   if (!type) throw new Error(`volume ${row.id} has no type`);
+  let full = false;
   if (row.host) {
     await trx('volume_pools').where({ id: row.host }).forUpdate().first('id');
     const [pool] = await pools(trx, rt.settings.volume.serviceDownSeconds).where('p.id', row.host) as unknown as PoolState[];
-    if (pool && rt.settings.volume.scheduler.filters.includes('CapacityFilter') && !hasRoom(pool, { sizeGiB: newSize - row.size, extraSpecs: type.extra_specs })) throw invalidVolume(`The backend has no room for ${newSize - row.size} GiB more.`);
+    full = pool !== undefined && rt.settings.volume.scheduler.filters.includes('CapacityFilter') && !hasRoom(pool, { sizeGiB: newSize - row.size, extraSpecs: type.extra_specs });
   }
   const task = await rt.tasks.enqueue(trx, extendPlan, { volumeId: row.id, from: row.size, to: newSize, was: online ? 'in-use' as const : 'available' as const }, { queue: queueOf(row.host), lane: laneOfVolume(row.id), resource: { type: 'volume', id: row.id }, by: by(ctx) });
   await move(trx, Volume, row.id, { from: [row.status], to: 'extending', task, set: { size: newSize } });
+  // The quota is asked first, as upstream does: it says something that the caller can change.
   await enforce(trx, 'extend', { projectId: row.project_id, sizeGiB: newSize - row.size, type });
+  if (full) throw invalidVolume(`The backend has no room for ${newSize - row.size} GiB more.`);
 });
 
 export interface Reset { status?: string | undefined; attach_status?: string | undefined; migration_status?: string | null | undefined }
