@@ -117,12 +117,13 @@ async function readBody(spec: ServiceSpec, ops: readonly Operation[], req: Fasti
   return readJson(req.body, spec.maxBodyBytes, spec.requestTimeoutMs, spec.dress.malformedJson);
 }
 
-/** `{"os-extend": {…}}`: the first member names the action, as upstream reads it. */
+/** `{"os-extend": {…}}`: the only member names the action, as upstream reads it. */
 function pickAction(living: readonly Operation[], group: readonly Operation[], body: unknown): Operation {
   const plain = living.find(op => op.action === undefined);
   if (plain) return plain;
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new BadRequest('Malformed request body');
   const names = Object.keys(body);
+  if (names.length > 1) throw new BadRequest('Malformed request body');
   const op = living.find(o => names.includes(o.action as string));
   if (op) return op;
   if (group.some(o => names.includes(o.action as string))) throw new NotFound();      // known, but not in this version

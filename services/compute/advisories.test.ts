@@ -154,7 +154,8 @@ test('CVE-2026-42999: a body or query does not decide whose something is', async
     const { status, body } = await c.call('other')('GET', `/v2.1/servers?${q}`);
     expect([q, status === 403 || body.servers.length === 0]).toEqual([q, true]);
   }
-  expect((await c.call('other')('POST', `/v2.1/servers/${mine}/action`, { 'os-stop': null, target: { project_id: callers.other.projectId } })).status).toBe(404);
+  expect((await c.call('other')('POST', `/v2.1/servers/${mine}/action`, { 'os-stop': null, target: { project_id: callers.other.projectId } })).status).toBe(400);
+  expect((await c.call('other')('POST', `/v2.1/servers/${mine}/action`, { 'os-stop': { project_id: callers.other.projectId } })).status).toBe(404);
 });
 test('CVE-2013-2096: what an image unfolds to is measured against the flavor', async () => {
   const id = await c.image({ name: 'bomb', diskFormat: 'raw' });

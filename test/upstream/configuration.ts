@@ -71,6 +71,6 @@ export function writeClouds(folder: string, suite: string, o: { readonly authUrl
   writeFileSync(join(folder, 'sitecustomize.py'), `import os_client_config.constructors\nos_client_config.constructors._json_path = ${JSON.stringify(join(folder, 'constructors.json'))}\n`);
   const commands = Object.fromEntries(['NOVACLIENT', 'CINDERCLIENT', 'NEUTRONCLIENT', 'GLANCECLIENT'].map(client => [`OS_${client}_EXEC_DIR`, '/usr/bin']));
   // cinderclient's tests know no clouds.yaml; the others would mix these with theirs.
-  const variables = suite === 'cinderclient' ? { OS_AUTH_URL: o.authUrl, OS_USERNAME: 'admin', OS_PASSWORD: o.password, OS_PROJECT_NAME: 'admin', OS_USER_DOMAIN_ID: 'default', OS_PROJECT_DOMAIN_ID: 'default' } : { OS_CLIENT_CONFIG_FILE: file, ...(suite === 'keystoneclient' ? { PYTHONPATH: folder } : {}) };
+  const variables: Record<string, string> = suite === 'cinderclient' ? { OS_AUTH_URL: o.authUrl, OS_USERNAME: 'admin', OS_PASSWORD: o.password, OS_PROJECT_NAME: 'admin', OS_USER_DOMAIN_ID: 'default', OS_PROJECT_DOMAIN_ID: 'default' } : { OS_CLIENT_CONFIG_FILE: file, ...(suite === 'keystoneclient' ? { PYTHONPATH: folder } : {}) };
   return { ...commands, ...variables, OS_NOVACLIENT_NETWORK: 'private', OPENSTACKSDK_FLAVOR: 'm1.nano', OS_TEST_TIMEOUT: '600', OPENSTACKSDK_FUNC_TEST_TIMEOUT: '600' };
 }

@@ -1,6 +1,6 @@
 import { operation, type Operation } from '@cumulet/http';
 import { transaction } from '@cumulet/db';
-import { Conflict, newId, NotFound, shape, Unavailable } from '@cumulet/wire';
+import { Conflict, newId, NotFound, shape, Unavailable, type Fault } from '@cumulet/wire';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { consolePlan } from '../plans/console.ts';
@@ -27,7 +27,7 @@ export const routes = (c: Compute): Operation[] => [
 
 const patienceMs = 20_000;
 /** Asks the server's host something and waits for the answer: a short task in a lane of its own, so that it does not queue behind the server's. */
-export async function askHost<T>(c: Compute, ctx: Parameters<typeof byOf>[0], host: string, serverId: string, input: Parameters<typeof consolePlan.parts.input.parse>[0] & object): Promise<T> {
+export async function askHost<T>(c: Compute, ctx: Parameters<typeof byOf>[0], host: string, serverId: string, input: Parameters<typeof consolePlan.parts.input.parse>[0] & object, unsupported?: () => Fault): Promise<T> {
   const id = newId();
   await transaction(c.rt.db, trx => c.rt.tasks.enqueue(trx, consolePlan, input as never, { id, queue: hostQueue(host), lane: `ask/${id}`, resource: { type: 'server-question', id: serverId }, by: byOf(ctx) }));
   const ended = await c.rt.ends.of(id, patienceMs);
@@ -35,6 +35,7 @@ export async function askHost<T>(c: Compute, ctx: Parameters<typeof byOf>[0], ho
     await c.rt.db('tasks').where({ id }).delete();
     if (ended.state === 'done') return ended.out['ask'] as T;
     if (ended.error?.kind === 'absent') throw new NotFound(`Instance ${serverId} could not be found on its host.`);
+    if (ended.error?.kind === 'unsupported' && unsupported) throw unsupported();
     throw new Conflict(ended.error?.message ?? 'The host could not answer.');
   }
   await transaction(c.rt.db, trx => c.rt.tasks.cancel(trx, id));

@@ -14,6 +14,7 @@ export const path = '/servers/:server_id/action';
 export const bare = (action: string) => shape(`Action ${action}`, z.looseObject({ [action]: z.unknown().optional() }));
 const Reboot = shape('Reboot', z.strictObject({ reboot: z.strictObject({ type: z.enum(['HARD', 'Hard', 'hard', 'SOFT', 'Soft', 'soft']) }) }));
 const Lock = shape('Lock', z.strictObject({ lock: z.strictObject({ locked_reason: z.string().min(1).max(255).optional() }).nullable() }));
+const CrashDump = shape('CrashDump', z.strictObject({ trigger_crash_dump: z.null() }));
 const Password = shape('ChangePassword', z.strictObject({ changePassword: z.strictObject({ adminPass: z.string() }) }));
 
 export const changes: Change[] = [
@@ -71,7 +72,7 @@ export const routes = (c: Compute): Operation[] => {
       },
     }),
     operation({
-      id: 'servers.crash_dump', summary: 'Crash a guest so that it dumps', method: 'POST', path, action: 'trigger_crash_dump', since: '2.17', policy: 'os_compute_api:servers:trigger_crash_dump', permit: 'object', status: 202, body: bare('trigger_crash_dump'),
+      id: 'servers.crash_dump', summary: 'Crash a guest so that it dumps', method: 'POST', path, action: 'trigger_crash_dump', since: '2.17', policy: 'os_compute_api:servers:trigger_crash_dump', permit: 'object', status: 202, body: CrashDump,
       // The server rests meanwhile, as upstream has it: what a guest makes of it is its own business.
       handler: ctx => transaction(c.rt.db, async trx => {
         const row = await serverFor(ctx as never, trx, { lock: true });

@@ -10,18 +10,18 @@ import { rescuePlan, unrescuePlan } from '../plans/rescue.ts';
 import { asksForCpu, candidates, claim, NoValidHost } from '../scheduler/claim.ts';
 import { wishOf } from '../scheduler/wish.ts';
 import { act, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
-import { adminPass, hostName, uuid, zone } from '../servers/fields.ts';
+import { adminPass, name, uuid } from '../servers/fields.ts';
 import { newPassword } from '../servers/names.ts';
 import { hostQueue, isVolumeBacked, type ServerImage, type ServerRow } from '../servers/row.ts';
 import { devicesOf } from '../servers/store.ts';
 import { whoOf } from '../who.ts';
 import { bare, path } from './power.ts';
 
-const Unshelve = shape('Unshelve', z.strictObject({ unshelve: z.strictObject({ availability_zone: zone.nullable().optional(), host: hostName.optional() }).nullable() }));
+const Unshelve = shape('Unshelve', z.strictObject({ unshelve: z.strictObject({ availability_zone: z.string().nullable().optional(), host: z.string().optional() }).nullable() }));
 const Rescue = shape('Rescue', z.strictObject({ rescue: z.strictObject({ adminPass: adminPass.optional(), rescue_image_ref: uuid.optional() }).nullable() }));
 export const changes: Change[] = [
   { at: '2.77', shape: 'Unshelve', why: 'unshelve into a zone', was: () => z.looseObject({ unshelve: z.unknown() }), up: () => ({ unshelve: null }) },
-  { at: '2.91', shape: 'Unshelve', why: 'unshelve to a host, and out of a zone', was: () => z.strictObject({ unshelve: z.strictObject({ availability_zone: zone }).nullable() }) },
+  { at: '2.91', shape: 'Unshelve', why: 'unshelve to a host, and out of a zone', was: () => z.strictObject({ unshelve: z.strictObject({ availability_zone: name }).nullable() }) },
   { at: '2.87', trait: 'rescue of volume-backed servers', why: 'volume-backed servers are rescued' },
 ];
 

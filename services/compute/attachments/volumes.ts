@@ -11,7 +11,7 @@ import { hostQueue, laneOf, type BlockDevice, type ServerRow } from '../servers/
 import { devicesOf } from '../servers/store.ts';
 import { byOf, whoOf } from '../who.ts';
 
-const device = z.string().min(1).max(255).regex(/^(\/dev\/)?[a-zA-Z0-9]+$/).nullable();
+const device = z.string().min(1).max(255).regex(/^\/dev\/x?[a-z]?d?[a-z]+[0-9]*$/).nullable();
 const Attach = shape('VolumeAttach', z.strictObject({ volumeAttachment: z.strictObject({ volumeId: uuid, device: device.optional(), tag: deviceTag.optional(), delete_on_termination: boolean.optional() }) }));
 const Update = shape('VolumeAttachUpdate', z.strictObject({ volumeAttachment: z.strictObject({ volumeId: uuid, device: device.optional(), tag: deviceTag.nullable().optional(), delete_on_termination: boolean.optional(), serverId: uuid.optional(), id: uuid.optional() }) }));
 const ListQuery = shape('VolumeAttachQuery', z.strictObject({ limit: one(z.string().regex(/^[0-9]*$/)).optional(), offset: one(z.string().regex(/^[0-9]*$/)).optional() }));

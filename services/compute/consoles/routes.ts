@@ -22,10 +22,11 @@ export const routes = (c: Compute): Operation[] => {
   const { db, clock, settings } = c.rt;
   const make = async (ctx: Context, type: string): Promise<string> => {
     const row = await serverFor(ctx, db);
-    if (type !== 'novnc' && type !== 'serial') throw new BadRequest(`Unavailable console type ${type}.`);
+    const unavailable = () => new BadRequest(`Unavailable console type ${type}.`);
+    if (type !== 'novnc' && type !== 'serial') throw unavailable();
     refuseNowhere(row);
     if (row.vm_state === 'building' || row.launched_at === null || !await hostIsUp(db, row.host)) throw new Conflict(`Instance ${row.id} is not ready`);
-    const target = await askHost<ConsoleTarget>(c, ctx, row.host, row.id, { serverId: row.id, what: type === 'novnc' ? 'vnc' : 'serial' });
+    const target = await askHost<ConsoleTarget>(c, ctx, row.host, row.id, { serverId: row.id, what: type === 'novnc' ? 'vnc' : 'serial' }, unavailable);
     const token = await issueToken(db, { server_id: row.id, kind: type, host: row.host, target, origin: new URL(ctx.baseUrl).origin }, new Date(clock() + settings.consoles.tokenSeconds * 1000));
     return type === 'novnc' ? `${ctx.baseUrl}/console/vnc.html?path=console%2Fsocket%3Ftoken%3D${token}` : `${ctx.baseUrl.replace(/^http/, 'ws')}/console/socket?token=${token}`;
   };

@@ -59,9 +59,14 @@ export const routes = (c: Compute): Operation[] => {
     }),
   ];
 };
+/** nova-network had no rule without ports: all of them are 1 to 65535 or, where a protocol has none, -1. */
+function portsOfRule({ protocol, port_range_min: from_port, port_range_max: to_port }: RuleFacts): { from_port: number | null; to_port: number | null } {
+  if (protocol === null || from_port !== null || to_port !== null) return { from_port, to_port };
+  return ['tcp', 'udp'].includes(protocol.toLowerCase()) ? { from_port: 1, to_port: 65_535 } : { from_port: -1, to_port: -1 };
+}
 /** A rule as nova-network had it: only what comes in. */
 export const ruleView = (r: RuleFacts) => ({
-  id: r.id, parent_group_id: r.security_group_id, ip_protocol: r.protocol === null ? null : r.protocol.toLowerCase(), from_port: r.port_range_min, to_port: r.port_range_max,
+  id: r.id, parent_group_id: r.security_group_id, ip_protocol: r.protocol === null ? null : r.protocol.toLowerCase(), ...portsOfRule(r),
   group: r.remote_group_id === null ? {} : { name: r.remote_name ?? '', tenant_id: r.remote_project ?? '' }, ip_range: r.remote_ip_prefix === null ? {} : { cidr: r.remote_ip_prefix },
 });
 /** Groups with their rules, from one further query. */

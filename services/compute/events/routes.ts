@@ -8,7 +8,7 @@ import { hostQueue } from '../servers/row.ts';
 import { byOf } from '../who.ts';
 
 const names = ['network-changed', 'network-vif-plugged', 'network-vif-unplugged', 'network-vif-deleted', 'volume-extended', 'power-update', 'accelerator-request-bound', 'volume-reimaged'] as const;
-const body = (of: readonly string[]) => z.strictObject({ events: z.array(z.looseObject({ server_uuid: uuid, name: z.enum(of as [string, ...string[]]), status: z.enum(['failed', 'completed', 'in-progress']).optional(), tag: z.string().max(255).optional() })).min(1) });
+const body = (of: readonly string[]) => z.strictObject({ events: z.array(z.strictObject({ server_uuid: uuid, name: z.enum(of as [string, ...string[]]), status: z.enum(['failed', 'completed', 'in-progress']).optional(), tag: z.string().max(255).optional() })).min(1) });
 const Events = shape('ExternalEvents', body(names));
 const without = (...gone: string[]) => () => body(names.filter(n => !gone.includes(n)));
 export const changes: Change[] = [

@@ -2,11 +2,12 @@ import { operation, Reply, type Operation } from '@cumulet/http';
 import { BadRequest, Conflict, lastOf, micros, NotFound, shape, without, type Change } from '@cumulet/wire';
 import { z } from 'zod';
 import type { Compute } from '../compute.ts';
+import { boolean } from '../servers/fields.ts';
 import { hostRows, type HostRow } from './store.ts';
 
 const Query = shape('ServiceQuery', z.strictObject({ host: z.union([z.string(), z.array(z.string())]).optional(), binary: z.union([z.string(), z.array(z.string())]).optional() }));
-const Update = shape('ServiceUpdate', z.strictObject({ status: z.enum(['enabled', 'disabled']).optional(), disabled_reason: z.string().min(1).max(255).optional(), forced_down: z.boolean().optional() }));
-const Named = shape('ServiceNamed', z.strictObject({ host: z.string().min(1).max(255), binary: z.string().min(1).max(255), disabled_reason: z.string().min(1).max(255).optional(), forced_down: z.boolean().optional() }));
+const Update = shape('ServiceUpdate', z.strictObject({ status: z.enum(['enabled', 'disabled']).optional(), disabled_reason: z.string().min(1).max(255).optional(), forced_down: boolean.optional() }));
+const Named = shape('ServiceNamed', z.strictObject({ host: z.string().min(1).max(255), binary: z.string().min(1).max(255), disabled_reason: z.string().min(1).max(255).optional(), forced_down: boolean.optional() }));
 const Service = shape('Service', z.any());
 const Listed = shape('ServiceList', z.any(), { services: Service });
 const Shown = shape('ShownService', z.any(), { service: Service });

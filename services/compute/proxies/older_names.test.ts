@@ -49,6 +49,7 @@ test('an image\'s properties by their older name keep the image service\'s rules
 });
 test('a rule keeps the prefix as it was given', async () => {
   const group = (await c.call()('POST', '/v2.1/os-security-groups', { security_group: { name: 'g', description: 'd' } })).body.security_group.id as string;
+  expect((await c.call()('POST', '/v2.1/os-security-group-rules', { security_group_rule: { parent_group_id: group, ip_protocol: 'icmp', from_port: -1, to_port: -1, group_id: group } })).body.security_group_rule).toMatchObject({ ip_protocol: 'icmp', from_port: -1, to_port: -1, group: { name: 'g' } });
   const { body } = await c.call()('POST', '/v2.1/os-security-group-rules', { security_group_rule: { parent_group_id: group, ip_protocol: 'tcp', from_port: 1, to_port: 2, cidr: '10.2.3.124/24' } });
   expect(body.security_group_rule).toMatchObject({ ip_range: { cidr: '10.2.3.124/24' }, group: {} });
   expect((await as(c.networks, 'demo')('GET', `/v2.0/security-group-rules/${body.security_group_rule.id}`)).body.security_group_rule).toMatchObject({ remote_ip_prefix: '10.2.3.124/24', normalized_cidr: '10.2.3.0/24' });

@@ -59,9 +59,10 @@ export const routes = (c: Compute): Operation[] => {
     operation({
       id: 'security_groups.update', summary: 'Change a security group (older name)', method: 'PUT', path: '/os-security-groups/:id', until, policy: 'os_compute_api:os-security-groups:update', body: Write('SecurityGroupUpdateOld'),
       handler: ctx => transaction(db, async trx => {
+        const change = checked(ctx.body.security_group);
         const g = await find(trx, ctx as never, ctx.params['id'] ?? '');
         if (g.name === 'default') throw new BadRequest('Unable to update system group \'default\'');
-        await network.update(trx, g.id, checked({ name: ctx.body.security_group.name ?? g.name, description: ctx.body.security_group.description ?? g.description }));
+        await network.update(trx, g.id, change);
         return { security_group: (await view(trx, [await find(trx, ctx as never, g.id)]))[0] };
       }),
     }),

@@ -29,16 +29,23 @@ export const hostname = z.string().min(1).max(63).regex(/^[a-zA-Z0-9]+[a-zA-Z0-9
 /** A whole domain name, since 2.94. */
 export const fqdn = z.string().min(1).max(255).regex(/^[a-zA-Z0-9-._]*$/);
 export const hostName = z.string().min(1).max(255).regex(/^[a-zA-Z0-9-._]*$/);
-export const ipv4 = z.union([z.ipv4(), z.literal('')]);
+export const ipv4 = z.ipv4();
 /** Kept in its shortest form. */
-export const ipv6 = z.union([z.ipv6().transform(a => new URL(`http://[${a}]`).hostname.slice(1, -1)), z.literal('')]);
+export const ipv6 = z.ipv6().transform(a => new URL(`http://[${a}]`).hostname.slice(1, -1));
 export const diskConfig = z.enum(['AUTO', 'MANUAL']);
 export const adminPass = z.string();
 export const keyName = z.string().min(1).max(255).nullable();
 export const zone = z.string().min(1).max(255);
+/** Whole groups of four, as Python decodes it. */
+const base64 = (max?: number) => (max === undefined ? z.string() : z.string().max(max)).superRefine((v, ctx) => {
+  const dense = v.replaceAll(/\s/g, '');
+  if (dense.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(dense)) ctx.addIssue({ code: 'custom', message: `'${v}' is not a 'base64'` });
+});
 /** 65,535 characters of base64 at most. */
-export const userData = z.string().max(65_535).regex(/^[A-Za-z0-9+/=\s]*$/).nullable();
-export const personality = z.array(z.strictObject({ path: z.string(), contents: z.string() }));
-export const trustedCerts = z.array(z.string().min(1)).min(1).max(50).nullable();
+export const userData = base64(65_535).nullable();
+export const personality = z.array(z.strictObject({ path: z.string(), contents: base64() }));
+export const trustedCerts = z.array(z.string().min(1)).min(1).max(50).superRefine((v, ctx) => {
+  if (new Set(v).size < v.length) ctx.addIssue({ code: 'custom', message: `[${v.map(one => `'${one}'`).join(', ')}] has non-unique elements` });
+}).nullable();
 export const imageRef = z.union([uuid, z.literal('')]);
 export { uuid };
