@@ -31,7 +31,7 @@ export function explain(error: z.ZodError, input: unknown): Explained {
   const path = issue.path.filter(p => typeof p !== 'symbol');
   const value = path.reduce<unknown>((v, key) => (v as Record<string | number, unknown> | undefined)?.[key], input);
   const named = path.findLast(p => typeof p === 'string');
-  const quoted = python(value, 200);
+  const quoted = python(value);
   const at = (reason: string, of = named, quotedValue = value): Explained => ({ field: of === undefined ? undefined : String(of), path, value: quotedValue, reason });
   switch (issue.code) {
     case 'unrecognized_keys': return at(`Additional properties are not allowed (${issue.keys.map(k => python(k)).join(', ')} ${issue.keys.length > 1 ? 'were' : 'was'} unexpected)`);

@@ -13,6 +13,8 @@ export interface Area {
   readonly scopes?: true;
   /** A second worker beside that of `npm start`: servers move between two. */
   readonly hosts?: 2;
+  /** Its tests disturb each other when two run at once. */
+  readonly serial?: true;
   /** What the admin does first: `openstack` commands. */
   readonly prepare?: readonly (readonly string[])[];
   /** Guests boot for real, and tempest logs into them. */
@@ -44,7 +46,8 @@ export const areas: Readonly<Record<string, Area>> = {
   networkplugin: { suite: 'tempest', regex: '^neutron_tempest_plugin\\.api', env: simulated },
   // The command's older versions of an API (volume v1, identity v2) are of services that are gone.
   openstackclient: { suite: 'openstackclient', regex: 'functional\\.(compute|image|volume\\.v[23]|network|identity\\.v3|common)', env: simulated },
-  novaclient: { suite: 'novaclient', regex: 'functional', env: simulated },
+  // They count what the project has.
+  novaclient: { suite: 'novaclient', regex: 'functional', env: simulated, serial: true },
   cinderclient: { suite: 'cinderclient', regex: 'functional', env: simulated },
   keystoneclient: { suite: 'keystoneclient', regex: 'functional', env: simulated },
   // What is beside `core` are services of their own: VPN, firewalls.

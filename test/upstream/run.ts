@@ -44,7 +44,7 @@ async function run(of: Area, wanted: string): Promise<number> {
     const variables = of.suite === 'tempest' ? await tempest(cloud, folder, of, site?.httpImage) : writeClouds(folder, of.suite, { authUrl: `http://127.0.0.1:${cloud.ports.identity}/v3`, password });
     const began = Date.now();
     let printed = '';
-    const child = await runner.spawn('stestr', ['run', '--concurrency', '2', wanted], {
+    const child = await runner.spawn('stestr', ['run', '--concurrency', of.serial ? '1' : '2', wanted], {
       cwd: folder, env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', ...variables },
       onLine: line => { printed += `${line}\n`; if (/^\{\d+\}/.test(line)) console.log(line); },
     });

@@ -39,7 +39,7 @@ export const zone = z.string().min(1).max(255);
 /** Whole groups of four, as Python decodes it. */
 const base64 = (max?: number) => (max === undefined ? z.string() : z.string().max(max)).superRefine((v, ctx) => {
   const dense = v.replaceAll(/\s/g, '');
-  if (dense.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(dense)) ctx.addIssue({ code: 'custom', message: `'${v}' is not a 'base64'` });
+  if (dense.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(dense)) ctx.addIssue({ code: 'custom', params: { format: 'base64' } });
 });
 /** 65,535 characters of base64 at most. */
 export const userData = base64(65_535).nullable();
