@@ -90,10 +90,20 @@ export const neutronDress: Dress = {
 
 /** placement: `{"errors": [{"status", "title", "detail", "request_id"}]}`. */
 export const placementDress: Dress = {
-  body: (fault, requestId) => (fault.status === 401 ? middleware401(fault) : { errors: [{ status: fault.status, request_id: requestId, title: phrase(fault.status), detail: `${fault.message}\n\n   `, ...(fault.kind === undefined ? {} : { code: fault.kind }), ...fault.extra }] }),
+  body: (fault, requestId) => (fault.status === 401 ? middleware401(fault) : { errors: [{ status: fault.status, request_id: requestId, title: phrase(fault.status), detail: placementDetail(fault.status, fault.message), ...(fault.kind === undefined ? {} : { code: fault.kind }), ...fault.extra }] }),
   unroutedAsOthers: true,
-  forbidden: rule => `Access was denied to this resource.\n\n ${rule}`,
+  forbidden: rule => `Policy does not allow ${rule} to be performed.`,
   invalid: (error, input) => `JSON does not validate: ${explain(error, input).reason}`,
   malformedJson: 'Malformed JSON',
   notRouted: 'The resource could not be found.',
 };
+
+/** What upstream's framework says of a status, before what there is to say of this answer. */
+const explanations: Readonly<Record<number, string>> = {
+  400: 'The server could not comply with the request since it is either malformed or otherwise incorrect.', 403: 'Access was denied to this resource.', 404: placementDress.notRouted, 409: 'There was a conflict when trying to complete your request.',
+};
+/** The last line is what osc-placement shows its user. */
+function placementDetail(status: number, message: string): string {
+  const explanation = explanations[status];
+  return explanation === undefined || message === explanation ? `${message}\n\n   ` : `${explanation}\n\n ${message.replaceAll('\n', ' ')}  `;
+}

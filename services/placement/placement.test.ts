@@ -95,6 +95,11 @@ describe('placement', () => {
     expect(answer.body).toEqual({ errors: [expect.objectContaining({ status, title: expect.any(String), detail: expect.any(String) })] });
   });
 
+  test('what there is to say of a refusal is the last line, which osc-placement shows', async () => {
+    const { body } = await get('/resource_classes/GOLD', '1.39');
+    expect(body.errors[0].detail).toBe('The resource could not be found.\n\n No such resource class GOLD.  ');
+  });
+
   test('an unknown path is answered in placement\'s own form', async () => {
     for (const path of ['/bogus', '/resource_providers/x/y/z', '//evil.example']) {
       const { status, body, headers } = await get(path);
