@@ -63,12 +63,14 @@ export const duplicateOf = (error: unknown): string | undefined => (sqlState(err
 /** The foreign key that refused a row or its deletion. */
 export const brokenReference = (error: unknown): string | undefined => (sqlState(error) === '23503' ? (error as { constraint?: string }).constraint : undefined);
 
-const awayStates = new Set(['57P01', '57P02', '57P03', '08000', '08001', '08003', '08006']);   // shut down, crashed, starting, connection lost
+const awayStates = new Set(['57P01', '57P02', '57P03', '08000', '08001', '08003', '08006', '53300']);   // shut down, crashed, starting, connection lost, too many
 const awayErrors = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT']);
+/** What pg says without a code. Knex puts the statement before it: `select … - Connection terminated unexpectedly`. */
+const awayWords = /(?:^| - )(?:Connection (?:terminated|ended)(?: unexpectedly)?|Client has encountered a connection error and is not queryable|Client was closed and is not queryable)$/;
 /** Whether a statement failed because Postgres is not there (it restarts, or every connection is taken): the same request may succeed a moment later. */
 export function databaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code, syscall } = error as NodeJS.ErrnoException;
-  return awayStates.has(sqlState(error) ?? '') || error.name === 'KnexTimeoutError' || /^Connection (terminated|ended) unexpectedly|^Connection terminated|Client has encountered a connection error/.test(error.message)
+  return awayStates.has(sqlState(error) ?? '') || error.name === 'KnexTimeoutError' || awayWords.test(error.message)
     || (code !== undefined && awayErrors.has(code) && (syscall === 'connect' || syscall === 'read' || syscall === 'write') && /PGSQL|5432|ECONNRESET|EPIPE/.test(error.message));
 }
