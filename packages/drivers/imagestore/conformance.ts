@@ -72,7 +72,7 @@ export function imageStoreConformance(title: string, make: () => Promise<StoreUn
       let at = 0;
       let out = 0;
       let most = 0;
-      const body = new Readable({ highWaterMark: MiB, read() {
+      const body = new Readable({ objectMode: true, highWaterMark: 1, read() {
         const piece = Buffer.from(bytes.subarray(at, at += MiB));
         if (piece.length === 0) return void this.push(null);
         most = Math.max(most, out += 1);

@@ -14,6 +14,7 @@ export interface ImageStore {
   check(call: Call): Promise<void>;
   /**
    * Keep the whole stream under `imageId`. Replaces nothing: an object that exists already under that id is `busy`.
+   * Chunks of the stream that are lent (`lend`) are given back when their bytes are stored; only one in object mode keeps them as they are.
    * With `size` a stream of another length is `invalid` and leaves nothing. The stream's own error is rethrown as it is.
    * Returns when the bytes are on stable storage.
    */

@@ -68,7 +68,9 @@ export function watching(hashing: Hashing, e: Expectation): { readonly stream: T
   };
   const stream = new Transform({
     writableHighWaterMark: 262_144,
-    readableHighWaterMark: 1_048_576,
+    // Piece by piece: bytes that wait would be put together into memory that is not the lent one.
+    readableObjectMode: true,
+    readableHighWaterMark: 1,
     transform(chunk: Buffer, _encoding, next) {
       size += chunk.length;
       if (e.most !== undefined && size > e.most) { next(new TooMuch()); return; }
