@@ -68,9 +68,9 @@ export function watching(hashing: Hashing, e: Expectation): { readonly stream: T
   };
   const stream = new Transform({
     writableHighWaterMark: 262_144,
-    // Piece by piece: bytes that wait would be put together into memory that is not the lent one.
+    // Piece by piece: bytes that wait would be put together into memory that is not the lent one. One is written while the next waits.
     readableObjectMode: true,
-    readableHighWaterMark: 1,
+    readableHighWaterMark: 2,
     transform(chunk: Buffer, _encoding, next) {
       size += chunk.length;
       if (e.most !== undefined && size > e.most) { next(new TooMuch()); return; }

@@ -1,7 +1,7 @@
 import { giveBack, lend } from '@cumulet/drivers';
 
-/** Bytes of one piece. Each costs a handful of messages between threads, which is what the main thread is busy with when they are small. */
-const pieceBytes = 2 << 20;
+/** Bytes of one piece: half and four times as many were slower (`BENCH_ONLY=images npm run bench`). */
+const pieceBytes = 512 * 1024;
 
 /**
  * Gathers the chunks of a stream into pieces of shared memory, which threads can read where they are and stores write at once. Pieces are lent: the memory of one that
