@@ -2,10 +2,11 @@ import { transaction } from '@cumulet/db';
 import { operation, type Context, type Operation } from '@cumulet/http';
 import { lastOf, shape, type Shape } from '@cumulet/wire';
 import { z } from 'zod';
+import { pageSize } from '../images/list.ts';
 import type { ImageDeps } from '../opened.ts';
 import { MetadefObject, Property, Tag, Tags } from './schemas.ts';
-import { absentItem, definitionOf, doubleItem, findNamespace, refuseProtected, refuseReadOnly } from './service.ts';
-import { associationsOf, insertItem, item, itemsOf, removeItems, updateItem, type ItemRow, type Kind, type NamespaceRow } from './store.ts';
+import { absentItem, definitionOf, doubleItem, findNamespace, refuseProtected, refuseReadOnly, sortOf } from './service.ts';
+import { associationsOf, insertItem, item, itemsOf, removeItems, tagsOf, updateItem, type ItemRow, type Kind, type NamespaceRow } from './store.ts';
 import { objectView, propertyView, tagView } from './view.ts';
 
 const Query = shape('query', z.record(z.string(), z.union([z.string(), z.array(z.string())])));
@@ -31,11 +32,21 @@ function routesOf(d: ImageDeps, { kind, plural, words, rules }: Facts): Operatio
     if (!row) throw absentItem(kind, name, n.namespace);
     return row;
   };
+  /** Tags alone come in pages (as upstream), and all at once when no limit is given. */
+  const asked = async (ctx: Context<unknown, Readonly<Record<string, string | string[]>>>, n: NamespaceRow) => {
+    const marker = ctx.query['marker'];
+    return {
+      ...sortOf(ctx.query, ['created_at', 'updated_at', 'name']),
+      limit: ctx.query['limit'] === undefined ? undefined : pageSize(ctx.query['limit'], 0, d.rt.settings.http.maxLimit),
+      after: marker === undefined ? undefined : await find(ctx as Context, n, String(lastOf(marker))),
+    };
+  };
   return [
     operation({
-      id: `${id}.list`, summary: `List the ${plural} of a namespace`, method: 'GET', path: base, policy: rules.list, permit: 'object',
+      id: `${id}.list`, summary: `List the ${plural} of a namespace`, method: 'GET', path: base, policy: rules.list, permit: 'object', query: Query,
       handler: async ctx => {
         const n = await findNamespace(d.rt.db, ctx);
+        if (kind === 'tag') return { tags: (await tagsOf(d.rt.db, n.id, await asked(ctx, n))).map(tagView) };
         const rows = await itemsOf(d.rt.db, n.id, kind);
         if (kind === 'property') return { properties: Object.fromEntries(rows.map(r => [r.name, r.definition])) };
         return { [plural]: rows.map(r => view(r, n)), ...(kind === 'object' ? { schema: 'v2/schemas/metadefs/objects' } : {}) };

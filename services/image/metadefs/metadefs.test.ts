@@ -50,6 +50,12 @@ test('tags', async () => {
   expect((await admin('POST', '/namespaces/T/tags/d')).body).toMatchObject({ name: 'd' });
   expect((await admin('PUT', '/namespaces/T/tags/d', { name: 'e' })).body).toMatchObject({ name: 'e' });
   expect((await admin('GET', '/namespaces/T/tags')).body.tags.map((x: { name: string }) => x.name).toSorted()).toEqual(['a', 'b', 'c', 'e']);
+  const listed = async (query: string) => (await admin('GET', `/namespaces/T/tags?${query}`)).body.tags.map((x: { name: string }) => x.name);
+  expect(await listed('sort_key=name&sort_dir=asc')).toEqual(['a', 'b', 'c', 'e']);
+  expect(await listed('sort_key=name&limit=2')).toEqual(['e', 'c']);
+  expect(await listed('sort_key=name&limit=2&marker=c')).toEqual(['b', 'a']);
+  expect((await listed('limit=1')).concat(await listed(`marker=${(await listed('limit=1'))[0]}`)).toSorted()).toEqual(['a', 'b', 'c', 'e']);
+  for (const [bad, status] of [['limit=x', 400], ['limit=-1', 400], ['sort_dir=up', 400], ['sort_key=definition', 400], ['marker=none', 404]] as const) expect((await admin('GET', `/namespaces/T/tags?${bad}`)).status, bad).toBe(status);
   expect((await admin('DELETE', '/namespaces/T/tags')).status).toBe(204);
   expect((await admin('GET', '/namespaces/T/tags')).body).toEqual({ tags: [] });
 });

@@ -6,7 +6,7 @@ import type { ImageDeps } from '../opened.ts';
 import { itemRoutes } from './items.ts';
 import { resourceTypeRoutes } from './resource_types.ts';
 import { Namespace } from './schemas.ts';
-import { changeNamespace, createNamespace, findNamespace, refuseProtected, refuseReadOnly } from './service.ts';
+import { changeNamespace, createNamespace, findNamespace, refuseProtected, refuseReadOnly, sortOf } from './service.ts';
 import { associationsOf, itemsOf, listNamespaces, namespaceByName, removeNamespace } from './store.ts';
 import { namespaceView } from './view.ts';
 
@@ -18,10 +18,7 @@ export const routes = (d: ImageDeps): Operation[] => [
     id: 'metadefs.namespaces.list', summary: 'List metadata definition namespaces', method: 'GET', path: '/metadefs/namespaces', policy: 'get_metadef_namespaces', query: Query,
     handler: async ctx => {
       const text = (name: string) => (ctx.query[name] === undefined ? undefined : String(lastOf(ctx.query[name])));
-      const key = text('sort_key') ?? 'created_at';
-      const dir = text('sort_dir') ?? 'desc';
-      if (dir !== 'asc' && dir !== 'desc') throw new BadRequest(`Invalid sort direction: ${dir}`);
-      if (key !== 'created_at' && key !== 'updated_at' && key !== 'namespace') throw new BadRequest(`Invalid sort key: ${key}. It must be one of the following: created_at, updated_at, namespace.`);
+      const { key, dir } = sortOf(ctx.query, ['created_at', 'updated_at', 'namespace']);
       const visibility = text('visibility');
       if (visibility !== undefined && visibility !== 'public' && visibility !== 'private') throw new BadRequest(`Invalid visibility value: ${visibility}`);
       const limit = pageSize(ctx.query['limit'], d.rt.settings.image.pageSize, d.rt.settings.http.maxLimit);

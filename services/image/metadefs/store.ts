@@ -29,6 +29,13 @@ export const updateNamespace = (trx: Trx, id: number, patch: Partial<NamespaceRo
 export const removeNamespace = (trx: Trx, id: number): Promise<number> => trx('metadef_namespaces').where({ id }).delete();
 
 export const itemsOf = (trx: Trx, namespaceId: number, kind?: Kind): Promise<ItemRow[]> => trx('metadef_items').where({ namespace_id: namespaceId, ...(kind ? { kind } : {}) }).orderBy(['created_at', 'name']);
+/** The tags of a namespace by a column and, where that is the same, by name. `limit` absent: all; `after`: those behind this one. */
+export function tagsOf(trx: Trx, namespaceId: number, q: { readonly key: 'created_at' | 'updated_at' | 'name'; readonly dir: 'asc' | 'desc'; readonly limit?: number | undefined; readonly after?: ItemRow | undefined }): Promise<ItemRow[]> {
+  const query = trx('metadef_items').where({ namespace_id: namespaceId, kind: 'tag' }).orderBy([{ column: q.key, order: q.dir }, { column: 'name', order: q.dir }]);
+  if (q.limit !== undefined) query.limit(q.limit);
+  if (q.after) query.whereRaw(`(??, name) ${q.dir === 'asc' ? '>' : '<'} (?, ?)`, [q.key, q.after[q.key], q.after.name]);
+  return query;
+}
 export const item = (trx: Trx, namespaceId: number, kind: Kind, name: string): Promise<ItemRow | undefined> => trx('metadef_items').where({ namespace_id: namespaceId, kind, name }).first();
 /** Undefined when the name is taken. */
 export async function insertItem(trx: Trx, namespaceId: number, kind: Kind, name: string, definition: object): Promise<ItemRow | undefined> {
