@@ -61,6 +61,7 @@ describe('a patch', () => {
     [[{ op: 'frob', path: '/zzz' }], 400, 'Invalid operation: `frob`. It must be one of the following: add, remove, replace.'],
     [[{ op: 'remove', path: '/zzz' }], 409, 'Property zzz does not exist.'],
     [[{ op: 'replace', path: '/status', value: 'queued' }], 403, "Attribute 'status' is read-only."],
+    [[{ op: 'replace', path: '/stores', value: 'elsewhere' }], 403, "Attribute 'stores' is read-only."],
     [[{ op: 'remove', path: '/name' }], 403, 'Property name may not be removed.'],
     [[{ op: 'add', path: '/os_glance_x', value: 'y' }], 403, 'is reserved'],
     [[{ op: 'replace', path: '/visibility', value: 'weird' }], 400, 'is not one of'],

@@ -40,7 +40,7 @@ export const ImageBody = shape('image', imageSchema);
 
 /** The attributes of an image that are not custom properties. */
 export const base: ReadonlySet<string> = new Set(['id', 'name', 'visibility', 'protected', 'os_hidden', 'owner', 'container_format', 'disk_format', 'tags', 'min_ram', 'min_disk', 'locations', ...Object.keys(readOnly)]);
-export const readOnlyNames: ReadonlySet<string> = new Set([...Object.keys(readOnly).filter(k => k !== 'stores'), 'id']);
+export const readOnlyNames: ReadonlySet<string> = new Set([...Object.keys(readOnly), 'id']);
 /** Refused in a create before anything else is looked at. */
 export const disallowed = ['direct_url', 'self', 'file', 'schema', 'stores'] as const;
 export const reserved: ReadonlySet<string> = new Set(['location', 'deleted', 'deleted_at']);
