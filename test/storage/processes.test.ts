@@ -110,7 +110,9 @@ test('processes by themselves, two workers, and the client', async () => {
     await openstack('ADMIN', 'server', 'delete', '--wait', `on-${host}`);
   }
   await openstack('server', 'create', '--flavor', 'm1.nano', '--image', 'tiny', '--network', 'private', '--wait', 'one');
-  await openstack('volume', 'create', '--size', '1', 'data');
+  // File volumes serve their own host only: the volume is asked for where the server is.
+  const server = await openstack('server', 'show', 'one', '-f', 'value', '-c', 'id');
+  await openstack('volume', 'create', '--size', '1', '--hint', `local_to_instance=${server}`, 'data');
   const status = (kind: string[], name: string, wanted: string) => eventually(async () => await openstack(...kind, 'show', name, '-f', 'value', '-c', 'status') === wanted, 120_000, `${name} ${wanted}`);
   await status(['volume'], 'data', 'available');
   await openstack('server', 'add', 'volume', 'one', 'data');
