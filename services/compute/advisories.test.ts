@@ -10,7 +10,8 @@ import { testCloud, type TestCloud } from './testing/cloud.ts';
 
 /**
  * What upstream's security advisories about Nova call for, each as what an attacker would try. Elsewhere: consoles (CVE-2015-0259, OSSN-0101, CVE-2021-3654, CVE-2015-9543) in
- * consoles/consoles.test.ts; formats, limits and cages of qemu-img (CVE-2015-5162, CVE-2026-24708, CVE-2015-7548) in packages/diskimage and the hypervisor's conformance; the destination's own
+ * consoles/consoles.test.ts; formats, limits and cages of qemu-img (CVE-2015-5162, CVE-2026-24708) in packages/diskimage; what a guest writes into its disk, at a snapshot, resize and rescue
+ * (CVE-2015-7548, CVE-2016-2140, CVE-2014-0134) in the hypervisor's libvirt/files.test.ts; encrypted volumes that are swapped (CVE-2017-18191) in test/backends/volumes.test.ts; the destination's own
  * definition at a live migration (CVE-2020-17376) in plans/move.test.ts; policy without bodies (CVE-2026-42999) in test/policy.
  */
 let c: TestCloud;

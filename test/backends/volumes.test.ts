@@ -132,7 +132,7 @@ describe('volumes of a running guest', () => {
     for (const where of ['libvirt', 'instances']) expect((await host.runner.run('grep', ['-rl', '--exclude=disk*', one.passphrase, join(host.dir, where)], { okExitCodes: [1, 2] })).stdout).toBe('');
     expect((await host.runner.run('ps', ['-ewwo', 'args'])).stdout).not.toContain(one.passphrase);
 
-    // To a container with another key, as a retype does, and on to storage that is not encrypted.
+    // To a container with another key, as a retype does, and on to storage that is not encrypted. Never byte by byte (CVE-2017-18191).
     const plain = { ...(await host.volume(64)), volumeId };
     await swap().run(call, id, volumeId, two.disk);
     expect(await sentence()).toBe('a sentence in clear');
