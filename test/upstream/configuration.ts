@@ -33,7 +33,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
   writeFileSync(join(folder, 'etc', 'tempest.conf'), ini({
     DEFAULT: { log_file: 'tempest.log', log_dir: join(folder, 'logs') },
     oslo_concurrency: { lock_path: join(folder, 'lock') },
-    auth: { use_dynamic_credentials: true, create_isolated_networks: true, admin_username: 'admin', admin_password: facts.adminPassword, admin_project_name: 'admin', admin_domain_name: 'Default', tempest_roles: 'member' },
+    auth: { use_dynamic_credentials: true, create_isolated_networks: true, admin_username: 'admin', admin_password: facts.adminPassword, admin_project_name: 'admin', admin_domain_name: 'Default', ...(facts.scopes === true ? {} : { tempest_roles: 'member' }) },
     identity: { uri_v3: facts.authUrl, auth_version: 'v3', region: 'RegionOne', v3_endpoint_type: 'public' },
     'identity-feature-enabled': { api_v2: false, api_v2_admin: false, trust: true, application_credentials: true, access_rules: true, project_tags: true, enforce_scope: facts.scopes === true },
     service_available: { nova: true, neutron: true, cinder: true, glance: true, swift: false, horizon: false },
