@@ -48,7 +48,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
     'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
     volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: guests ? 600 : 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
-    'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, extend_attached_encrypted_volume: true, consistency_group: false, volume_revert: true, api_v3: true },
+    'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, extend_attached_encrypted_volume: true, consistency_group: true, volume_revert: true, api_v3: true },
     ...(facts.scopes === true ? { enforce_scope: { keystone: true, glance: true, cinder: true } } : {}),
   }));
   discover(folder, 'tempest/test_discover', '([^\\.]*\\.)*');
