@@ -73,6 +73,8 @@ export function groupRoutes(identity: Identity): Operation[] {
     operation({
       id: 'groups.delete', summary: 'Delete a group', method: 'DELETE', path: '/groups/:group_id', policy: 'identity:delete_group', permit: 'object',
       async handler(ctx) {
+        // One that is not there is 404 to everybody (as upstream, which asks the rule about what it has read).
+        if (!await find(db, ctx.params['group_id'] as string)) throw absent('group', ctx.params['group_id'] as string);
         const { group } = await permitted(ctx);
         await transaction(db, async trx => {
           const members: string[] = await trx('group_members').where({ group_id: group.id }).pluck('user_id');

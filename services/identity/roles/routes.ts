@@ -15,12 +15,12 @@ const own = ['name', 'description', 'domain_id', 'options'] as const;
 
 export function roleRoutes(identity: Identity): Operation[] {
   const { db } = identity;
-  /** A domain's own role is guarded by a rule of its own. */
+  /** A domain's own role is guarded by a rule of its own. One that is not there is 404 to everybody (as upstream). */
   const permitted = async (ctx: Context, domainRule: string): Promise<RoleRow> => {
     const id = ctx.params['role_id'] as string;
     const role = await find(db, id);
-    if (role?.domain_id) ctx.permit(about(ctx, { role }), domainRule); else ctx.permit(about(ctx, role ? { role } : {}));
     if (!role) throw absent('role', id);
+    if (role.domain_id) ctx.permit(about(ctx, { role }), domainRule); else ctx.permit(about(ctx, { role }));
     return role;
   };
   return [
