@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import type { Call } from '../../call.ts';
+import { plainCall, type Call } from '../../call.ts';
 import { DriverError } from '../../errors.ts';
 import { giveBack } from '../../lent.ts';
 import type { Segment, SwiftClient } from '../../swift/index.ts';
@@ -33,7 +33,11 @@ export async function sendPieces(call: Call, p: Pieces, body: Readable): Promise
 
   const send = async (bytes: Buffer, etag: string) => {
     const name = pieceName(p.name, p.mark, manifests.length * LARGEST_MANIFEST + sent.length + 1);
-    await p.swift.put(call, p.container, name, bytes, { etag });
+    try { await p.swift.put(call, p.container, name, bytes, { etag }); } catch (error) {
+      // Swift may yet finish what it has received whole, after any list of what is there; a deletion of a later time wins over it.
+      await p.swift.delete(plainCall(call.taskId, AbortSignal.timeout(30_000)), p.container, name).catch((err: unknown) => call.log.debug({ err, name }, 'a segment that was under way could not be deleted'));
+      throw error;
+    }
     sent.push({ container: p.container, name, size: bytes.length, etag });
     call.progress(size += bytes.length, p.size ?? 0);
     // A manifest of manifests: thousands of pieces.
