@@ -1,23 +1,12 @@
 import type { ServiceName } from '@cumulet/config';
 import { databaseAway } from '@cumulet/db';
-import { createService, type Dress, type Operation } from '@cumulet/http';
-import type { Versions } from '@cumulet/wire';
+import { createService, type ServiceSpec } from '@cumulet/http';
 import type { FastifyInstance } from 'fastify';
 import { serviceUrl, type Runtime } from './runtime.ts';
 
-export interface AppOptions {
+/** What a service says of itself; the rest of its spec the runtime knows. */
+export interface AppOptions extends Omit<ServiceSpec, 'gate' | 'log' | 'maxBodyBytes' | 'requestTimeoutMs' | 'maxEventLoopDelayMs' | 'identityUrl' | 'unavailable' | 'health'> {
   readonly name: ServiceName;
-  readonly title: string;
-  readonly prefixes: readonly string[];
-  readonly projectInPath?: boolean;
-  readonly emptyIdIsUnknownPath?: boolean;
-  readonly versions?: Versions;
-  readonly legacyVersionHeader?: string;
-  readonly alsoVersionedAs?: readonly string[];
-  readonly strictQueries?: string;
-  readonly dress: Dress;
-  readonly slashCounts?: boolean;
-  readonly operations: readonly Operation[];
 }
 
 /** The app of a service, with what the runtime knows filled in. */

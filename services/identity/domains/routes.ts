@@ -13,18 +13,14 @@ import { DomainCreate, DomainUpdate } from './schemas.ts';
 /** A domain is a project that acts as one: only the doors differ. */
 export function domainRoutes(identity: Identity): Operation[] {
   const { db } = identity;
-  const permitted = async (ctx: Context): Promise<ProjectRow> => {
+  /** `absentFirst`: one that is not there is 404 to everybody (as upstream, where the rule is asked about what has been read). */
+  const permitted = async (ctx: Context, { absentFirst = false } = {}): Promise<ProjectRow> => {
     const id = ctx.params['domain_id'] as string;
     const domain = await findDomain(db, id);
+    if (!domain && absentFirst) throw absent('domain', id);
     ctx.permit(about(ctx, { domain: domain ?? {} }));
     if (!domain) throw absent('domain', id);
     return domain;
-  };
-  /** One that is not there is 404 to everybody who would change it (as upstream, which asks the rule about what it has read). */
-  const changeable = async (ctx: Context): Promise<ProjectRow> => {
-    const id = ctx.params['domain_id'] as string;
-    if (!await findDomain(db, id)) throw absent('domain', id);
-    return permitted(ctx);
   };
   return [
     operation({
@@ -52,11 +48,11 @@ export function domainRoutes(identity: Identity): Operation[] {
     }),
     operation({
       id: 'domains.update', summary: 'Update a domain', method: 'PATCH', path: '/domains/:domain_id', policy: 'identity:update_domain', permit: 'object', body: DomainUpdate,
-      handler: async ctx => ({ domain: domainView(ctx, await projects.update(identity, await changeable(ctx), ctx.body.domain)) }),
+      handler: async ctx => ({ domain: domainView(ctx, await projects.update(identity, await permitted(ctx, { absentFirst: true }), ctx.body.domain)) }),
     }),
     operation({
       id: 'domains.delete', summary: 'Delete a disabled domain and all that is in it', method: 'DELETE', path: '/domains/:domain_id', policy: 'identity:delete_domain', permit: 'object',
-      async handler(ctx) { await projects.removeDomain(identity, (await changeable(ctx)).id); },
+      async handler(ctx) { await projects.removeDomain(identity, (await permitted(ctx, { absentFirst: true })).id); },
     }),
   ];
 }

@@ -19,10 +19,14 @@ const groupView = (ctx: Context, g: GroupRow) => ({ ...g.extra, id: g.id, name: 
 export function groupRoutes(identity: Identity): Operation[] {
   const { db } = identity;
   const maxLimit = identity.settings.http.maxLimit;
-  /** Group and user of the path, as far as they are there, for the rule; then 404 for what is not. */
-  const permitted = async (ctx: Context): Promise<{ group: GroupRow; user: UserRow | undefined }> => {
+  /**
+   * Group and user of the path, as far as they are there, for the rule; then 404 for what is not.
+   * `absentFirst`: a group that is not there is 404 to everybody (as upstream, where the rule is asked about what has been read).
+   */
+  const permitted = async (ctx: Context, { absentFirst = false } = {}): Promise<{ group: GroupRow; user: UserRow | undefined }> => {
     const { group_id, user_id } = ctx.params as { group_id: string; user_id?: string };
     const group = await find(db, group_id);
+    if (!group && absentFirst) throw absent('group', group_id);
     const user = user_id === undefined ? undefined : await findUser(db, user_id);
     ctx.permit(about(ctx, { ...(group ? { group } : {}), ...(user ? { user: { id: user.id, domain_id: user.domain_id } } : {}) }));
     if (!group) throw absent('group', group_id);
@@ -73,9 +77,7 @@ export function groupRoutes(identity: Identity): Operation[] {
     operation({
       id: 'groups.delete', summary: 'Delete a group', method: 'DELETE', path: '/groups/:group_id', policy: 'identity:delete_group', permit: 'object',
       async handler(ctx) {
-        // One that is not there is 404 to everybody (as upstream, which asks the rule about what it has read).
-        if (!await find(db, ctx.params['group_id'] as string)) throw absent('group', ctx.params['group_id'] as string);
-        const { group } = await permitted(ctx);
+        const { group } = await permitted(ctx, { absentFirst: true });
         await transaction(db, async trx => {
           const members: string[] = await trx('group_members').where({ group_id: group.id }).pluck('user_id');
           const granted = await trx('role_assignments').where({ group_id: group.id }).first('role_id');

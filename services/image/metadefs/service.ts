@@ -1,6 +1,6 @@
 import { transaction, type Trx } from '@cumulet/db';
 import type { Context } from '@cumulet/http';
-import { BadRequest, Conflict, Fault, Forbidden, NotFound } from '@cumulet/wire';
+import { BadRequest, Conflict, Fault, Forbidden, lastOf, NotFound } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import type { ImageDeps } from '../opened.ts';
 import { readOnly, type NamespaceInput } from './schemas.ts';
@@ -25,7 +25,7 @@ export async function findNamespace(trx: Trx, ctx: Context): Promise<NamespaceRo
 }
 /** By what a list is asked to be sorted: newest first when nothing is said. */
 export function sortOf<K extends string>(query: Readonly<Record<string, string | readonly string[]>>, keys: readonly ['created_at', ...K[]]): { readonly key: 'created_at' | K; readonly dir: 'asc' | 'desc' } {
-  const given = (name: string, fallback: string) => (query[name] === undefined ? fallback : String([query[name]].flat().at(-1)));
+  const given = (name: string, fallback: string) => (query[name] === undefined ? fallback : String(lastOf(query[name])));
   const [key, dir] = [given('sort_key', 'created_at'), given('sort_dir', 'desc')];
   if (dir !== 'asc' && dir !== 'desc') throw new BadRequest(`Invalid sort direction: ${dir}`);
   const known = keys.find(k => k === key);

@@ -3,7 +3,7 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId, NotFound } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { find, missing, shownTo, written, writtenView } from '../rest/collection.ts';
+import { find, missing, shownMade, written, writtenView } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
 import { reading } from '../rest/reading.ts';
 import { formatPrefix, parsePrefix } from '../subnets/addresses.ts';
@@ -53,7 +53,7 @@ export function addressGroupRoutes(rt: Runtime): Operation[] {
           }
           return written(trx, ctx, AddressGroups, ids);
         });
-        return 'address_groups' in ctx.body ? { address_groups: rows.map(row => shownTo(ctx, AddressGroups, row)) } : { address_group: shownTo(ctx, AddressGroups, rows[0] as AddressGroupRow) };
+        return shownMade(ctx, AddressGroups, rows);
       },
     }),
     operation({

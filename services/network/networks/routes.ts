@@ -4,7 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { checkQuota } from '../quotas/quota.ts';
 import { setNetworkAccess } from '../rbac/access.ts';
-import { find, shownTo, written, writtenView } from '../rest/collection.ts';
+import { find, shownMade, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { reading } from '../rest/reading.ts';
 import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
@@ -34,14 +34,13 @@ export function networkRoutes(rt: Runtime): Operation[] {
     operation({
       id: 'networks.create', summary: 'Create networks', method: 'POST', path: '/networks', policy: 'create_network', permit: 'object', body: CreateNetworks, status: 201,
       handler: async ctx => {
-        const bulk = 'networks' in ctx.body;
         const bodies = 'networks' in ctx.body ? ctx.body.networks : [ctx.body.network];
         const rows: NetworkRow[] = await transaction(rt.db, async trx => {
           const ids: string[] = [];
           for (const b of bodies) ids.push(await insert(trx, ctx as Context, b));
           return written(trx, ctx, Networks, ids);
         }).catch((error: unknown) => { throw duplicateOf(error) === 'networks_default' ? new Conflict('A default external network already exists.', { kind: 'DefaultExternalNetworkExists' }) : error; });
-        return bulk ? { networks: rows.map(row => shownTo(ctx, Networks, row)) } : { network: shownTo(ctx, Networks, rows[0] as NetworkRow) };
+        return shownMade(ctx, Networks, rows);
       },
     }),
     operation({

@@ -3,7 +3,7 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
-import { find, shownTo, written, writtenView } from '../rest/collection.ts';
+import { find, shownMade, written, writtenView } from '../rest/collection.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { reading } from '../rest/reading.ts';
 import { readdress } from '../subnets/allocation.ts';
@@ -33,7 +33,7 @@ export function portRoutes(rt: Runtime): Operation[] {
           }
           return written(trx, ctx, Ports, ids);
         });
-        return 'ports' in ctx.body ? { ports: rows.map(row => shownTo(ctx, Ports, row)) } : { port: shownTo(ctx, Ports, rows[0] as PortRow) };
+        return shownMade(ctx, Ports, rows);
       },
     }),
     operation({

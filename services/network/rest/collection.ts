@@ -125,6 +125,11 @@ export function shownTo<R extends { id: string }>(ctx: Pick<Context, 'allows'>, 
   for (const attribute of of.guarded ?? []) if (!ctx.allows(`get_${of.name}:${attribute}`, of.target(row))) delete view[attribute];
   return view;
 }
+/** What was made: one as one, and several as several, as they were asked for. */
+export function shownMade<R extends { id: string }>(ctx: Pick<Context, 'allows' | 'body'>, of: Collection<R>, rows: readonly R[]): Record<string, unknown> {
+  const views = rows.map(row => shownTo(ctx, of, row));
+  return of.plural in (ctx.body as object) ? { [of.plural]: views } : { [of.name]: views[0] };
+}
 export function pick(view: Record<string, unknown>, fields: ReadonlySet<string>): Record<string, unknown> {
   return fields.size === 0 ? view : Object.fromEntries(Object.entries(view).filter(([key]) => fields.has(key)));
 }

@@ -5,11 +5,11 @@ import { Conflict, newId } from '@cumulet/wire';
 import { AddressGroups } from '../address_groups/address_groups.ts';
 import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { AnyQuery, fieldsOf, find, list, pick, written, writtenView } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, list, pick, shownMade, written, writtenView } from '../rest/collection.ts';
 import { projectFor } from '../rest/policy.ts';
 import { reading } from '../rest/reading.ts';
 import { applySecurity } from '../wiring/enqueue.ts';
-import { CreateGroups, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type GroupRow, type RuleRow } from './groups.ts';
+import { CreateGroups, CreateRules, defaultGroup, groupInUse, Groups, insertGroup, Rules, UpdateGroup, type RuleRow } from './groups.ts';
 import { checkedRule } from './rules.ts';
 
 export function securityGroupRoutes(rt: Runtime): Operation[] {
@@ -45,7 +45,7 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
           }
           return written(trx, ctx, Groups, ids);
         });
-        return 'security_groups' in ctx.body ? { security_groups: rows.map(Groups.view) } : { security_group: Groups.view(rows[0] as GroupRow) };
+        return shownMade(ctx, Groups, rows);
       },
     }),
     operation({
@@ -97,7 +97,7 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
           await applySecurity(rt.tasks, trx, bodies.map(b => b.security_group_id));
           return written(trx, ctx, Rules, ids);
         });
-        return 'security_group_rules' in ctx.body ? { security_group_rules: rows.map(Rules.view) } : { security_group_rule: Rules.view(rows[0] as RuleRow) };
+        return shownMade(ctx, Rules, rows);
       },
     }),
     operation({

@@ -3,7 +3,7 @@ import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { find, shownTo, written, writtenView } from '../rest/collection.ts';
+import { find, shownMade, written, writtenView } from '../rest/collection.ts';
 import { reading } from '../rest/reading.ts';
 import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
 import { keepDhcpPort } from './allocation.ts';
@@ -28,7 +28,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
           }
           return written(trx, ctx, Subnets, ids);
         });
-        return 'subnets' in ctx.body ? { subnets: rows.map(row => shownTo(ctx, Subnets, row)) } : { subnet: shownTo(ctx, Subnets, rows[0] as SubnetRow) };
+        return shownMade(ctx, Subnets, rows);
       },
     }),
     operation({
