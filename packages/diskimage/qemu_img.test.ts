@@ -2,9 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { copyFile, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createRunner, fakeRunner, ProgramFailed, ProgramKilled, type RunOptions } from '@cumulet/exec';
+import { createRunner, fakeRunner, ProgramFailed, ProgramKilled, type Runner, type RunOptions } from '@cumulet/exec';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commit, convert, create, endOrphans, info, inspectFile, isLocked, map, openImage, renameBase, resize, UnsafeImage, type DiskFormat } from './index.ts';
+import { createContainer } from './qemu_img.ts';
 import { makeSamples, MiB, type Samples } from './testing.ts';
 
 const runner = createRunner({ log: { debug() {}, warn() {} } });
@@ -154,6 +155,18 @@ describe('qemu-img', { timeout: 120_000 }, () => {
       await writer.stop();
     }
   });
+});
+
+it('a LUKS container is tried again when QEMU could not read the clock, and only then', async () => {
+  const failing = (times: number, stderr: string) => fakeRunner({ 'qemu-img': () => (times-- > 0 ? { exitCode: 1, stderr } : {}) });
+  const make = (runner: Runner) => createContainer(runner, '/x', MiB, { secret: [], options: '' });
+  const clock = failing(3, 'qemu-img: /x: Unable to get accurate CPU usage\n');
+  await make(clock);
+  expect(clock.calls).toHaveLength(4);
+  await expect(make(failing(99, 'qemu-img: /x: Unable to get accurate CPU usage\n'))).rejects.toThrow(ProgramFailed);
+  const full = failing(1, 'qemu-img: /x: No space left on device\n');
+  await expect(make(full)).rejects.toThrow(ProgramFailed);
+  expect(full.calls).toHaveLength(1);
 });
 
 it('no other package starts qemu-img', () => {

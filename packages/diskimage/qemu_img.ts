@@ -107,10 +107,21 @@ export async function create(runner: Runner, image: ImageAt, sizeBytes: number, 
   await sync(image.path);
 }
 
-/** A LUKS container, for `luks.ts` alone: it makes the secret and its options, and puts the file in its final shape. Finding out how fast the machine is takes QEMU seconds. */
+/**
+ * A LUKS container, for `luks.ts` alone: it makes the secret and its options, and puts the file in its final shape. Finding out how fast
+ * the machine is takes QEMU seconds; where the thread's CPU clock ticks coarsely it may read the same time twice and give up, which
+ * says nothing of the next try.
+ */
 export async function createContainer(runner: Runner, path: string, contentBytes: number, luks: { readonly secret: readonly string[]; readonly options: string }, watch: Watch = {}): Promise<void> {
   checkPath(path);
-  await runner.run('qemu-img', ['create', '-q', '-f', 'luks', ...luks.secret, '-o', luks.options, path, String(contentBytes)], { ...QUICK, timeoutMs: 300_000, limits: { memoryBytes: MEMORY_BYTES, cpuSeconds: 120 }, ...watch });
+  for (let triesLeft = 9; ; triesLeft -= 1) {
+    try {
+      await runner.run('qemu-img', ['create', '-q', '-f', 'luks', ...luks.secret, '-o', luks.options, path, String(contentBytes)], { ...QUICK, timeoutMs: 300_000, limits: { memoryBytes: MEMORY_BYTES, cpuSeconds: 120 }, ...watch });
+      return;
+    } catch (error) {
+      if (triesLeft === 0 || !(error instanceof ProgramFailed && error.stderr.includes('Unable to get accurate CPU usage'))) throw error;
+    }
+  }
 }
 
 /** Grow (never shrink) to `sizeBytes`. */

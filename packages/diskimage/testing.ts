@@ -2,6 +2,7 @@ import { copyFile, mkdtemp, open, rm, truncate, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRunner } from '@cumulet/exec';
+import { createContainer } from './qemu_img.ts';
 
 export const MiB = 1 << 20;
 
@@ -45,7 +46,7 @@ export async function makeSamples(): Promise<Samples> {
   await qemuImg('convert', '-f', 'raw', '-O', 'vhdx', 'data.raw', 'x.vhdx');
   await qemuImg('convert', '-f', 'raw', '-O', 'vdi', 'data.raw', 'x.vdi');
   await qemuImg('create', '-f', 'qed', 'x.qed', '16M');
-  await qemuImg('create', '-f', 'luks', '--object', 'secret,id=s,data=abcdefgh', '-o', 'key-secret=s', 'x.luks', '16M');
+  await createContainer(runner, at('x.luks'), 16 * MiB, { secret: ['--object', 'secret,id=s,data=abcdefgh'], options: 'key-secret=s' });
 
   // A file whose base is another one: what no stranger may give us.
   await qemuImg('create', '-f', 'qcow2', '-b', 'v3.qcow2', '-F', 'qcow2', 'overlay.qcow2');

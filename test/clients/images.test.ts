@@ -191,7 +191,7 @@ test('glance md-*', async () => {
   expect(said[4]).toContain('text');
   expect(said[8]).toContain('More');
   expect(said[13]).toContain('chest');
-  expect(said[16]).toMatch(/blue(.|\n)*green/);
+  expect(said[16]).toMatch(/green(.|\n)*blue/); // newest first
   expect(said[22]).toContain('hw_');
   expect((await glance(cloud, 'admin', ['md-namespace-show', ns]))[0]).toMatchObject({ code: 1 });
 });
