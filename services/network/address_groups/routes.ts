@@ -1,11 +1,11 @@
-import { brokenReference, transaction, type Trx } from '@cumulet/db';
-import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import { transaction } from '@cumulet/db';
+import { operation, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId, NotFound } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { find, missing, shownMade, written, writtenView } from '../rest/collection.ts';
+import { find, missing, writtenView } from '../rest/collection.ts';
+import { operationsOf } from '../rest/operations.ts';
 import { projectFor } from '../rest/policy.ts';
-import { reading } from '../rest/reading.ts';
 import { formatPrefix, parsePrefix } from '../subnets/addresses.ts';
 import { applyAddressGroup } from '../wiring/enqueue.ts';
 import { AddressesBody, AddressGroups, CreateAddressGroups, UpdateAddressGroup, type AddressGroupRow } from './address_groups.ts';
@@ -15,17 +15,18 @@ const maxAddresses = 10_000;
 
 /** Named lists of prefixes that security group rules may name as the far side; a change of the list is a change of every such filter. */
 export function addressGroupRoutes(rt: Runtime): Operation[] {
-  /** One to change: to those with whom it is only shared it is not there (as upstream). */
-  const own = async (trx: Trx, ctx: Context): Promise<AddressGroupRow> => {
-    const row = await find(trx, ctx, AddressGroups, ctx.params['id'] ?? '');
+  const groups = operationsOf(rt, AddressGroups, { path: '/address-groups', one: 'an address group', many: 'address groups' });
+  /** To those with whom it is only shared, one to change is not there (as upstream). */
+  const permitOwner = (ctx: Context, row: AddressGroupRow) => {
     if (row.project_id !== ctx.caller.projectId && !ctx.allows('context_is_admin')) throw missing(AddressGroups, row.id);
     ctx.permit(AddressGroups.target(row));
-    return row;
   };
   const change = (action: 'add' | 'remove', apply: (now: readonly string[], given: readonly string[], id: string) => string[]) => operation({
     id: `address_groups.${action}`, summary: `${action === 'add' ? 'Add addresses to' : 'Remove addresses from'} an address group`, method: 'PUT', path: `/address-groups/:id/${action}_addresses`, policy: `${action}_addresses`, permit: 'object', body: AddressesBody,
     handler: async ctx => {
-      const { id } = await own(rt.db, ctx as Context);
+      const row = await find(rt.db, ctx as Context, AddressGroups, ctx.params['id'] ?? '');
+      permitOwner(ctx as Context, row);
+      const { id } = row;
       const given = prefixes(ctx.body.addresses);
       return transaction(rt.db, async trx => {
         const { addresses: now } = await trx('address_groups').where({ id }).forUpdate().first(trx.raw('addresses::text[] as addresses')) as { addresses: string[] };
@@ -37,45 +38,25 @@ export function addressGroupRoutes(rt: Runtime): Operation[] {
     },
   });
   return [
-    ...reading(rt, AddressGroups, { path: '/address-groups', one: 'an address group', many: 'address groups', hidden: 'groups' }),
-    operation({
-      id: 'address_groups.create', summary: 'Create address groups', method: 'POST', path: '/address-groups', policy: 'create_address_group', permit: 'object', body: CreateAddressGroups, status: 201,
-      handler: async ctx => {
-        const bodies = 'address_groups' in ctx.body ? ctx.body.address_groups : [ctx.body.address_group];
-        const rows = await transaction(rt.db, async trx => {
-          const ids: string[] = [];
-          for (const b of bodies) {
-            const project = projectFor(ctx as Context, b);
-            ctx.permit({ project_id: project, tenant_id: project });
-            const id = newId();
-            await trx('address_groups').insert({ id, project_id: project, name: b.name ?? '', description: b.description ?? '', addresses: checkCount(prefixes(b.addresses ?? [])) });
-            ids.push(id);
-          }
-          return written(trx, ctx, AddressGroups, ids);
-        });
-        return shownMade(ctx, AddressGroups, rows);
+    ...groups.reading(),
+    groups.creating(CreateAddressGroups, {
+      given: body => ('address_groups' in body ? body.address_groups : [body.address_group]),
+      async insert(trx, ctx, b) {
+        const project = projectFor(ctx, b);
+        ctx.permit({ project_id: project, tenant_id: project });
+        const id = newId();
+        await trx('address_groups').insert({ id, project_id: project, name: b.name ?? '', description: b.description ?? '', addresses: checkCount(prefixes(b.addresses ?? [])) });
+        return id;
       },
     }),
-    operation({
-      id: 'address_groups.update', summary: 'Name or describe an address group anew', method: 'PUT', path: '/address-groups/:id', policy: 'update_address_group', permit: 'object', body: UpdateAddressGroup,
-      handler: async ctx => {
-        const { id } = await own(rt.db, ctx as Context);
-        const b = ctx.body.address_group;
-        return transaction(rt.db, async trx => {
-          await trx('address_groups').where({ id }).update({ ...Object.fromEntries(Object.entries(b).filter(([, v]) => v !== undefined)), ...touched(trx) });
-          return { address_group: await writtenView(trx, ctx, AddressGroups, id) };
-        });
-      },
+    groups.updating(UpdateAddressGroup, {
+      permit: permitOwner,
+      change: async (trx, _, { id }, { address_group: b }) => void await trx('address_groups').where({ id }).update({ ...Object.fromEntries(Object.entries(b).filter(([, v]) => v !== undefined)), ...touched(trx) }),
     }),
-    operation({
-      id: 'address_groups.delete', summary: 'Delete an address group', method: 'DELETE', path: '/address-groups/:id', policy: 'delete_address_group', permit: 'object', status: 204,
-      handler: async ctx => {
-        const { id } = await own(rt.db, ctx as Context);
-        await transaction(rt.db, async trx => { await trx('address_groups').where({ id }).delete(); }).catch((error: unknown) => {
-          throw brokenReference(error) === undefined ? error : new Conflict(`Address group ${id} is in use on one or more security group rules.`, { kind: 'AddressGroupInUse' });
-        });
-        return new Reply(204);
-      },
+    groups.deleting({
+      permit: permitOwner,
+      remove: (trx, { id }) => trx('address_groups').where({ id }).delete(),
+      inUse: ({ id }) => new Conflict(`Address group ${id} is in use on one or more security group rules.`, { kind: 'AddressGroupInUse' }),
     }),
     change('add', (now, given, id) => {
       const known = given.filter(a => now.includes(a));

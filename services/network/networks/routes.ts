@@ -1,18 +1,18 @@
-import { brokenReference, duplicateOf, transaction, type Trx } from '@cumulet/db';
-import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import { duplicateOf, type Trx } from '@cumulet/db';
+import type { Context, Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { checkQuota } from '../quotas/quota.ts';
 import { setNetworkAccess } from '../rbac/access.ts';
-import { find, shownMade, written, writtenView } from '../rest/collection.ts';
+import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
-import { reading } from '../rest/reading.ts';
 import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
-import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate, type NetworkRow } from './networks.ts';
+import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate } from './networks.ts';
 
 const guarded = ['shared', 'router:external', 'is_default', 'provider:network_type', 'provider:physical_network', 'provider:segmentation_id'];
 
 export function networkRoutes(rt: Runtime): Operation[] {
+  const networks = operationsOf(rt, Networks, { path: '/networks', one: 'a network', many: 'networks' });
   /** What a host's wires carry; guests of one network may sit on two. */
   const checkMtu = (mtu: number | undefined) => {
     const most = Math.max(1500, rt.settings.network.mtu);
@@ -30,54 +30,34 @@ export function networkRoutes(rt: Runtime): Operation[] {
     return id;
   };
   return [
-    ...reading(rt, Networks, { path: '/networks', one: 'a network', many: 'networks', hidden: 'networks' }),
-    operation({
-      id: 'networks.create', summary: 'Create networks', method: 'POST', path: '/networks', policy: 'create_network', permit: 'object', body: CreateNetworks, status: 201,
-      handler: async ctx => {
-        const bodies = 'networks' in ctx.body ? ctx.body.networks : [ctx.body.network];
-        const rows: NetworkRow[] = await transaction(rt.db, async trx => {
-          const ids: string[] = [];
-          for (const b of bodies) ids.push(await insert(trx, ctx as Context, b));
-          return written(trx, ctx, Networks, ids);
-        }).catch((error: unknown) => { throw duplicateOf(error) === 'networks_default' ? new Conflict('A default external network already exists.', { kind: 'DefaultExternalNetworkExists' }) : error; });
-        return shownMade(ctx, Networks, rows);
+    ...networks.reading(),
+    networks.creating(CreateNetworks, {
+      given: body => ('networks' in body ? body.networks : [body.network]), insert,
+      refused: error => (duplicateOf(error) === 'networks_default' ? new Conflict('A default external network already exists.', { kind: 'DefaultExternalNetworkExists' }) : error),
+    }),
+    networks.updating(UpdateNetwork, {
+      permit: (ctx, row, { network: b }) => permitAttributes(ctx, 'update', 'network', b, guarded, Networks.target(row)),
+      async change(trx, _, row, { network: b }) {
+        checkMtu(b.mtu);
+        await checkMtuOfSubnets(trx, row.id, b.mtu);
+        const { shared, external } = await trx('networks').where({ id: row.id }).forUpdate().first('shared', 'external') as { shared: boolean; external: boolean };
+        await setNetworkAccess(trx, { ...row, shared, external }, { shared: b.shared, external: b['router:external'] });
+        await trx('networks').where({ id: row.id }).update({ ...networkColumns(b), ...touched(trx) });
+        await applyNetwork(rt.tasks, trx, row.id);
+        if (b.mtu !== undefined) await applyRoutersOf(rt.tasks, trx, 'network_id', row.id);
       },
     }),
-    operation({
-      id: 'networks.update', summary: 'Update a network', method: 'PUT', path: '/networks/:id', policy: 'update_network', permit: 'object', body: UpdateNetwork,
-      handler: async ctx => {
-        const row = await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '');
-        permitAttributes(ctx as Context, 'update', 'network', ctx.body.network, guarded, Networks.target(row));
-        return transaction(rt.db, async trx => {
-          const b = ctx.body.network;
-          checkMtu(b.mtu);
-          await checkMtuOfSubnets(trx, row.id, b.mtu);
-          const { shared, external } = await trx('networks').where({ id: row.id }).forUpdate().first('shared', 'external') as { shared: boolean; external: boolean };
-          await setNetworkAccess(trx, { ...row, shared, external }, { shared: b.shared, external: b['router:external'] });
-          await trx('networks').where({ id: row.id }).update({ ...networkColumns(b), ...touched(trx) });
-          await applyNetwork(rt.tasks, trx, row.id);
-          if (b.mtu !== undefined) await applyRoutersOf(rt.tasks, trx, 'network_id', row.id);
-          return { network: await writtenView(trx, ctx, Networks, row.id) };
-        });
+    networks.deleting({
+      async remove(trx, { id }) {
+        await applyNetwork(rt.tasks, trx, id);
+        // Floating IPs that nobody uses go with their network, as upstream.
+        const idle: { floating_port_id: string }[] = await trx('floating_ips').where({ floating_network_id: id, port_id: null }).delete().returning('floating_port_id');
+        await trx('ports').whereIn('id', idle.map(f => f.floating_port_id)).delete();
+        // The network's own DHCP port goes with it; any other holds it.
+        await trx('ports').where({ network_id: id, device_owner: 'network:dhcp' }).delete();
+        await trx('networks').where({ id }).delete();
       },
-    }),
-    operation({
-      id: 'networks.delete', summary: 'Delete a network', method: 'DELETE', path: '/networks/:id', policy: 'delete_network', permit: 'object', status: 204,
-      handler: async ctx => {
-        const row = await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '');
-        ctx.permit(Networks.target(row));
-        const inUse = () => new Conflict(`Unable to complete operation on network ${row.id}. There are one or more ports still in use on the network.`, { kind: 'NetworkInUse' });
-        await transaction(rt.db, async trx => {
-          await applyNetwork(rt.tasks, trx, row.id);
-          // Floating IPs that nobody uses go with their network, as upstream.
-          const idle: { floating_port_id: string }[] = await trx('floating_ips').where({ floating_network_id: row.id, port_id: null }).delete().returning('floating_port_id');
-          await trx('ports').whereIn('id', idle.map(f => f.floating_port_id)).delete();
-          // The network's own DHCP port goes with it; any other holds it.
-          await trx('ports').where({ network_id: row.id, device_owner: 'network:dhcp' }).delete();
-          await trx('networks').where({ id: row.id }).delete();
-        }).catch((error: unknown) => { throw brokenReference(error) === undefined ? error : inUse(); });
-        return new Reply(204);
-      },
+      inUse: ({ id }) => new Conflict(`Unable to complete operation on network ${id}. There are one or more ports still in use on the network.`, { kind: 'NetworkInUse' }),
     }),
   ];
 }

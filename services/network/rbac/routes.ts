@@ -1,20 +1,22 @@
-import { duplicateOf, transaction, type Trx } from '@cumulet/db';
-import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import { duplicateOf, type Trx } from '@cumulet/db';
+import type { Context, Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { find, writtenView } from '../rest/collection.ts';
+import { operationsOf } from '../rest/operations.ts';
 import { projectFor } from '../rest/policy.ts';
-import { reading } from '../rest/reading.ts';
 import { isGateway, isRelied, sharedWith, type Action, type ObjectType } from './access.ts';
 import { actions, CreateRbacPolicy, RbacPolicies, tables, UpdateRbacPolicy, type RbacRow } from './policies.ts';
 
 const invalid = (reason: string, kind = 'InvalidInput') => new BadRequest(`Invalid input for operation: ${reason}.`, { kind });
 const duplicate = (error: unknown) => (duplicateOf(error) === undefined ? error : new Conflict('An RBAC policy already exists with those values.', { kind: 'DuplicateRbacPolicy' }));
 
+const targetOf = ({ rbac_policy: b }: { rbac_policy: { target_project?: string | undefined; target_tenant?: string | undefined } }): string => b.target_project ?? b.target_tenant ?? '';
+
 /** Who gives what is theirs to other projects. */
 export function rbacRoutes(rt: Runtime): Operation[] {
+  const policies = operationsOf(rt, RbacPolicies, { path: '/rbac-policies', one: 'an RBAC policy', many: 'RBAC policies' });
   // Locked, so that what others are about to make of the object is seen or waits.
   const ownerOf = async (trx: Trx, type: ObjectType, id: string) => await trx(tables[type]).where({ id }).forUpdate().first('id', 'project_id') as { id: string; project_id: string } | undefined;
   /** The rules look at the wanted target itself: whether a policy is for everybody is what they are about. */
@@ -40,57 +42,45 @@ export function rbacRoutes(rt: Runtime): Operation[] {
   /** Who may do what with an object is part of it. */
   const bump = (trx: Trx, type: ObjectType, id: string) => trx(tables[type]).where({ id }).update(touched(trx));
   return [
-    ...reading(rt, RbacPolicies, { path: '/rbac-policies', one: 'an RBAC policy', many: 'RBAC policies', hidden: 'policies' }),
-    operation({
-      id: 'rbac_policies.create', summary: 'Let another project use an object', method: 'POST', path: '/rbac-policies', policy: 'create_rbac_policy', permit: 'object', body: CreateRbacPolicy, status: 201,
-      handler: async ctx => {
-        const b = ctx.body.rbac_policy;
-        const project = projectFor(ctx as Context, b);
-        const target = b.target_project ?? b.target_tenant ?? '';
-        permitTarget(ctx as Context, 'create', project, target);
+    ...policies.reading(),
+    policies.creating(CreateRbacPolicy, {
+      given: body => [body.rbac_policy],
+      async insert(trx, ctx, b) {
+        const project = projectFor(ctx, b);
+        const target = targetOf({ rbac_policy: b });
+        permitTarget(ctx, 'create', project, target);
         const type = b.object_type.trim().toLowerCase() as ObjectType;
         if (!Object.hasOwn(actions, type)) throw invalid(`'${b.object_type}' is not a valid RBAC object type`);
         if (!actions[type].some(a => a === b.action)) throw invalid(`Invalid action '${b.action}' for object type '${type}'. Valid actions: (${actions[type].map(a => `'${a}'`).join(', ')}${actions[type].length === 1 ? ',' : ''})`, 'InvalidActionForType');
-        return transaction(rt.db, async trx => {
-          const object = await ownerOf(trx, type, b.object_id);
-          if (!object) throw invalid(`${type} ${b.object_id} could not be found`);
-          isOwners(ctx as Context, type, object.project_id);
-          if (type === 'subnetpool') await checkScopeOf(trx, object.id, target);
-          const id = newId();
-          await trx('network_rbac_policies').insert({ id, project_id: project, object_type: type, object_id: object.id, action: b.action as Action, target_project: target }).catch((error: unknown) => { throw duplicate(error); });
-          await bump(trx, type, object.id);
-          await checkQuota(trx, project, ['rbac_policy']);
-          return { rbac_policy: await writtenView(trx, ctx, RbacPolicies, id) };
-        });
+        const object = await ownerOf(trx, type, b.object_id);
+        if (!object) throw invalid(`${type} ${b.object_id} could not be found`);
+        isOwners(ctx, type, object.project_id);
+        if (type === 'subnetpool') await checkScopeOf(trx, object.id, target);
+        const id = newId();
+        await trx('network_rbac_policies').insert({ id, project_id: project, object_type: type, object_id: object.id, action: b.action as Action, target_project: target });
+        await bump(trx, type, object.id);
+        await checkQuota(trx, project, ['rbac_policy']);
+        return id;
       },
+      refused: duplicate,
     }),
-    operation({
-      id: 'rbac_policies.update', summary: 'Let another project use it instead', method: 'PUT', path: '/rbac-policies/:id', policy: 'update_rbac_policy', permit: 'object', body: UpdateRbacPolicy,
-      handler: async ctx => {
-        const row = await find(rt.db, ctx as Context, RbacPolicies, ctx.params['id'] ?? '');
-        const target = ctx.body.rbac_policy.target_project ?? ctx.body.rbac_policy.target_tenant ?? '';
-        permitTarget(ctx as Context, 'update', row.project_id, target);
-        return transaction(rt.db, async trx => {
-          const owner = await ownerOf(trx, row.object_type, row.object_id);
-          if (owner) isOwners(ctx as Context, row.object_type, owner.project_id);
-          if (target !== row.target_project && target !== '*') await release(trx, row, target);
-          await trx('network_rbac_policies').where({ id: row.id }).update({ target_project: target }).catch((error: unknown) => { throw duplicate(error); });
-          await bump(trx, row.object_type, row.object_id);
-          return { rbac_policy: await writtenView(trx, ctx, RbacPolicies, row.id) };
-        });
+    policies.updating(UpdateRbacPolicy, {
+      permit: (ctx, row, body) => permitTarget(ctx, 'update', row.project_id, targetOf(body)),
+      async change(trx, ctx, row, body) {
+        const target = targetOf(body);
+        const owner = await ownerOf(trx, row.object_type, row.object_id);
+        if (owner) isOwners(ctx, row.object_type, owner.project_id);
+        if (target !== row.target_project && target !== '*') await release(trx, row, target);
+        await trx('network_rbac_policies').where({ id: row.id }).update({ target_project: target });
+        await bump(trx, row.object_type, row.object_id);
       },
+      refused: duplicate,
     }),
-    operation({
-      id: 'rbac_policies.delete', summary: 'Take an object back', method: 'DELETE', path: '/rbac-policies/:id', policy: 'delete_rbac_policy', permit: 'object', status: 204,
-      handler: async ctx => {
-        const row = await find(rt.db, ctx as Context, RbacPolicies, ctx.params['id'] ?? '');
-        ctx.permit(RbacPolicies.target(row));
-        await transaction(rt.db, async trx => {
-          await release(trx, row);
-          await trx('network_rbac_policies').where({ id: row.id }).delete();
-          await bump(trx, row.object_type, row.object_id);
-        });
-        return new Reply(204);
+    policies.deleting({
+      async remove(trx, row) {
+        await release(trx, row);
+        await trx('network_rbac_policies').where({ id: row.id }).delete();
+        await bump(trx, row.object_type, row.object_id);
       },
     }),
   ];

@@ -125,11 +125,6 @@ export function shownTo<R extends { id: string }>(ctx: Pick<Context, 'allows'>, 
   for (const attribute of of.guarded ?? []) if (!ctx.allows(`get_${of.name}:${attribute}`, of.target(row))) delete view[attribute];
   return view;
 }
-/** What was made: one as one, and several as several, as they were asked for. */
-export function shownMade<R extends { id: string }>(ctx: Pick<Context, 'allows' | 'body'>, of: Collection<R>, rows: readonly R[]): Record<string, unknown> {
-  const views = rows.map(row => shownTo(ctx, of, row));
-  return of.plural in (ctx.body as object) ? { [of.plural]: views } : { [of.name]: views[0] };
-}
 export function pick(view: Record<string, unknown>, fields: ReadonlySet<string>): Record<string, unknown> {
   return fields.size === 0 ? view : Object.fromEntries(Object.entries(view).filter(([key]) => fields.has(key)));
 }
@@ -155,15 +150,13 @@ function checkRevision(ctx: Context, row: { id: string; revision_number?: number
   if (revision === undefined) throw new BadRequest(`Invalid value for If-Match: ${wanted}.`);
   if (Number(revision) !== row.revision_number) throw new Fault(412, `Constrained to ${revision}, but current revision is ${row.revision_number}`, { kind: 'RevisionNumberConstraintFailed' });
 }
-/** Rows of ids that this transaction has written, in the order of the ids, whoever may see them. */
-export async function written<R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller'>, of: Collection<R>, ids: readonly string[]): Promise<R[]> {
-  return await of.select(trx, ctx.caller.projectId).whereIn('t.id', [...ids]).orderByRaw('array_position(?::uuid[], t.id)', [[...ids]]) as R[];
+/** What this transaction has written, in the order of the ids and as the caller may see it, whether or not it is in the caller's own lists. */
+export async function writtenViews<R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, of: Collection<R>, ids: readonly string[]): Promise<Record<string, unknown>[]> {
+  const rows = await of.select(trx, ctx.caller.projectId).whereIn('t.id', [...ids]).orderByRaw('array_position(?::uuid[], t.id)', [[...ids]]) as R[];
+  const gone = ids.find(wanted => !rows.some(row => row.id === wanted));
+  if (gone !== undefined) throw missing(of, gone);
+  return rows.map(row => shownTo(ctx, of, row));
 }
-/** One of them, as the caller may see it. */
-export async function writtenView<R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, of: Collection<R>, resourceId: string): Promise<Record<string, unknown>> {
-  const [row] = await written(trx, ctx, of, [resourceId]);
-  if (!row) throw missing(of, resourceId);
-  return shownTo(ctx, of, row);
-}
+export const writtenView = async <R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, of: Collection<R>, resourceId: string): Promise<Record<string, unknown>> => (await writtenViews(trx, ctx, of, [resourceId]))[0] as Record<string, unknown>;
 export const missing = (of: { fault: string; absent?: { text?(id: string): string; readonly kind: string } }, resourceId: string): NotFound =>
   new NotFound(of.absent?.text?.(resourceId) ?? `${of.fault} ${resourceId} could not be found.`, { kind: of.absent?.kind ?? `${of.fault.replaceAll(' ', '')}NotFound` });

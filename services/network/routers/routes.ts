@@ -1,12 +1,12 @@
-import { transaction, type Trx } from '@cumulet/db';
-import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import { transaction } from '@cumulet/db';
+import { operation, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { find, writtenView } from '../rest/collection.ts';
+import { find } from '../rest/collection.ts';
+import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
-import { reading } from '../rest/reading.ts';
 import { Subnets } from '../subnets/subnets.ts';
 import { applyNetwork, applyRouter, routerHost } from '../wiring/enqueue.ts';
 import { checkRoutes, extraRoutes } from './extra_routes.ts';
@@ -16,60 +16,45 @@ import { addInterface, deleteRouter, insertRouter, removeInterface, setGateway, 
 const guarded = ['distributed', 'ha', 'external_gateway_info'];
 
 export function routerRoutes(rt: Runtime): Operation[] {
-  const shown = async (trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, id: string) => ({ router: await writtenView(trx, ctx, Routers, id) });
+  const routers = operationsOf(rt, Routers, { path: '/routers', one: 'a router', many: 'routers' });
   const plugged = (router: RouterRow, p: Plugged) => ({ id: router.id, tenant_id: router.project_id, project_id: router.project_id, port_id: p.portId, network_id: p.networkId, subnet_id: p.subnets.at(-1), subnet_ids: p.subnets });
   return [
-    ...reading(rt, Routers, { path: '/routers', one: 'a router', many: 'routers', hidden: 'routers' }),
-    operation({
-      id: 'routers.create', summary: 'Create a router', method: 'POST', path: '/routers', policy: 'create_router', permit: 'object', body: CreateRouter, status: 201,
-      handler: async ctx => {
-        const b = ctx.body.router;
-        const project = projectFor(ctx as Context, b);
-        permitAttributes(ctx as Context, 'create', 'router', b, guarded, { project_id: project, tenant_id: project });
-        return transaction(rt.db, async trx => {
-          const host = await routerHost(trx);
-          const id = await insertRouter(trx, project, b, host);
-          await checkQuota(trx, project, ['router']);
-          if (b.external_gateway_info && 'network_id' in b.external_gateway_info) {
-            await find(trx, ctx as Context, Networks, b.external_gateway_info.network_id);
-            await setGateway(trx, { id, gateway_port_id: null, external_network_id: null, host }, b.external_gateway_info);
-          }
-          if (b.routes) await checkRoutes(trx, id, b.routes);
-          await applyRouter(rt.tasks, trx, id, host);
-          return shown(trx, ctx, id);
-        });
+    ...routers.reading(),
+    routers.creating(CreateRouter, {
+      given: body => [body.router],
+      async insert(trx, ctx, b) {
+        const project = projectFor(ctx, b);
+        permitAttributes(ctx, 'create', 'router', b, guarded, { project_id: project, tenant_id: project });
+        const host = await routerHost(trx);
+        const id = await insertRouter(trx, project, b, host);
+        await checkQuota(trx, project, ['router']);
+        if (b.external_gateway_info && 'network_id' in b.external_gateway_info) {
+          await find(trx, ctx, Networks, b.external_gateway_info.network_id);
+          await setGateway(trx, { id, gateway_port_id: null, external_network_id: null, host }, b.external_gateway_info);
+        }
+        if (b.routes) await checkRoutes(trx, id, b.routes);
+        await applyRouter(rt.tasks, trx, id, host);
+        return id;
       },
     }),
-    operation({
-      id: 'routers.update', summary: 'Update a router', method: 'PUT', path: '/routers/:id', policy: 'update_router', permit: 'object', body: UpdateRouter,
-      handler: async ctx => {
-        const row = await find(rt.db, ctx as Context, Routers, ctx.params['id'] ?? '');
-        const b = ctx.body.router;
-        permitAttributes(ctx as Context, 'update', 'router', b, guarded, Routers.target(row));
-        return transaction(rt.db, async trx => {
-          if (b.external_gateway_info !== undefined) {
-            if (b.external_gateway_info && 'network_id' in b.external_gateway_info) await find(trx, ctx as Context, Networks, b.external_gateway_info.network_id);
-            await setGateway(trx, row, b.external_gateway_info);
-          }
-          if (b.routes) await checkRoutes(trx, row.id, b.routes);
-          const columns = { name: b.name, description: b.description, admin_state_up: b.admin_state_up, routes: b.routes === undefined ? undefined : JSON.stringify(b.routes ?? []) };
-          await trx('routers').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) });
-          await applyRouter(rt.tasks, trx, row.id, row.host);
-          return shown(trx, ctx, row.id);
-        });
+    routers.updating(UpdateRouter, {
+      permit: (ctx, row, { router: b }) => permitAttributes(ctx, 'update', 'router', b, guarded, Routers.target(row)),
+      async change(trx, ctx, row, { router: b }) {
+        if (b.external_gateway_info !== undefined) {
+          if (b.external_gateway_info && 'network_id' in b.external_gateway_info) await find(trx, ctx, Networks, b.external_gateway_info.network_id);
+          await setGateway(trx, row, b.external_gateway_info);
+        }
+        if (b.routes) await checkRoutes(trx, row.id, b.routes);
+        const columns = { name: b.name, description: b.description, admin_state_up: b.admin_state_up, routes: b.routes === undefined ? undefined : JSON.stringify(b.routes ?? []) };
+        await trx('routers').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) });
+        await applyRouter(rt.tasks, trx, row.id, row.host);
       },
     }),
-    operation({
-      id: 'routers.delete', summary: 'Delete a router', method: 'DELETE', path: '/routers/:id', policy: 'delete_router', permit: 'object', status: 204,
-      handler: async ctx => {
-        const row = await find(rt.db, ctx as Context, Routers, ctx.params['id'] ?? '');
-        ctx.permit(Routers.target(row));
-        await transaction(rt.db, async trx => {
-          const used = await trx('ports').where({ device_id: row.id, device_owner: 'network:router_interface' }).first('id');
-          if (used) throw new Conflict(`Router ${row.id} still has ports`, { kind: 'RouterInUse' });
-          await deleteRouter(rt.tasks, trx, row);
-        });
-        return new Reply(204);
+    routers.deleting({
+      async remove(trx, row) {
+        const used = await trx('ports').where({ device_id: row.id, device_owner: 'network:router_interface' }).first('id');
+        if (used) throw new Conflict(`Router ${row.id} still has ports`, { kind: 'RouterInUse' });
+        await deleteRouter(rt.tasks, trx, row);
       },
     }),
     operation({

@@ -1,13 +1,13 @@
-import { brokenReference, duplicateOf, transaction, type Trx } from '@cumulet/db';
-import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import { duplicateOf, transaction, type Trx } from '@cumulet/db';
+import { operation, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Forbidden, newId } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { grant } from '../rbac/access.ts';
-import { find, writtenView } from '../rest/collection.ts';
+import { find } from '../rest/collection.ts';
+import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
-import { reading } from '../rest/reading.ts';
 import { compact, within, type Prefix } from '../subnets/addresses.ts';
 import { applyRoutersOf } from '../wiring/enqueue.ts';
 import { checkedBounds, checkedPrefixes, grown, texts } from './prefixes.ts';
@@ -17,6 +17,7 @@ import { CreateSubnetPool, Onboard, Prefixes, SubnetPools, UpdateSubnetPool, typ
 const oneDefault = (error: unknown) => (duplicateOf(error) === 'subnetpools_default' ? new BadRequest('Invalid input for operation: A default subnetpool for this IP family has already been set. Only one default may exist per IP family.', { kind: 'InvalidInput' }) : error);
 
 export function subnetPoolRoutes(rt: Runtime): Operation[] {
+  const pools = operationsOf(rt, SubnetPools, { path: '/subnetpools', one: 'a subnet pool', many: 'subnet pools' });
   const located = async (ctx: Context): Promise<SubnetPoolRow> => find(rt.db, ctx, SubnetPools, ctx.params['id'] ?? '');
   /** A pool in somebody else's scope is that scope's owner's to change. */
   const checkOwnScope = async (trx: Trx, ctx: Context, row: SubnetPoolRow) => {
@@ -32,59 +33,45 @@ export function subnetPoolRoutes(rt: Runtime): Operation[] {
     return named;
   };
   return [
-    ...reading(rt, SubnetPools, { path: '/subnetpools', one: 'a subnet pool', many: 'subnet pools', hidden: 'pools' }),
-    operation({
-      id: 'subnetpools.create', summary: 'Create a subnet pool', method: 'POST', path: '/subnetpools', policy: 'create_subnetpool', permit: 'object', body: CreateSubnetPool, status: 201,
-      handler: async ctx => {
-        const b = ctx.body.subnetpool;
-        const project = projectFor(ctx as Context, b);
-        permitAttributes(ctx as Context, 'create', 'subnetpool', b, (['shared', 'is_default'] as const).filter(a => b[a] === true), { project_id: project, tenant_id: project });
+    ...pools.reading(),
+    pools.creating(CreateSubnetPool, {
+      given: body => [body.subnetpool],
+      async insert(trx, ctx, b) {
+        const project = projectFor(ctx, b);
+        permitAttributes(ctx, 'create', 'subnetpool', b, (['shared', 'is_default'] as const).filter(a => b[a] === true), { project_id: project, tenant_id: project });
         const { version, prefixes } = checkedPrefixes(b.prefixes);
         const bounds = checkedBounds(version, b);
-        return transaction(rt.db, async trx => {
-          const id = newId();
-          if (b.address_scope_id) await checkScope(trx, ctx as Context, b.address_scope_id, { id, version, prefixes });
-          await trx('subnetpools').insert({
-            id, project_id: project, name: b.name, description: b.description ?? '', tags: b.tags ?? [], ip_version: version, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), ...bounds, default_quota: b.default_quota ?? null, is_default: b.is_default ?? false, address_scope_id: b.address_scope_id ?? null,
-          });
-          if (b.shared === true) await grant(trx, { type: 'subnetpool', id, project }, 'access_as_shared');
-          await checkQuota(trx, project, ['subnetpool']);
-          return { subnetpool: await writtenView(trx, ctx, SubnetPools, id) };
-        }).catch((error: unknown) => { throw oneDefault(error); });
-      },
-    }),
-    operation({
-      id: 'subnetpools.update', summary: 'Update a subnet pool', method: 'PUT', path: '/subnetpools/:id', policy: 'update_subnetpool', permit: 'object', body: UpdateSubnetPool,
-      handler: async ctx => {
-        const row = await located(ctx as Context);
-        const b = ctx.body.subnetpool;
-        permitAttributes(ctx as Context, 'update', 'subnetpool', b, ['is_default'], SubnetPools.target(row));
-        return transaction(rt.db, async trx => {
-          const now = poolPrefixes(await locked(trx, row.id));
-          const prefixes = b.prefixes === undefined ? now : grown(now, checkedPrefixes(b.prefixes).prefixes);
-          const bounds = checkedBounds(row.ip_version, { min_prefixlen: b.min_prefixlen ?? row.min_prefixlen, max_prefixlen: b.max_prefixlen ?? row.max_prefixlen, default_prefixlen: b.default_prefixlen ?? row.default_prefixlen });
-          await checkOwnScope(trx, ctx as Context, row);
-          const scope = b.address_scope_id === undefined ? row.address_scope_id : b.address_scope_id;
-          if (scope !== null) await checkScope(trx, ctx as Context, scope, { id: row.id, version: row.ip_version, prefixes });
-          await trx('subnetpools').where({ id: row.id }).update({
-            ...Object.fromEntries(Object.entries({ name: b.name, description: b.description, default_quota: b.default_quota, is_default: b.is_default }).filter(([, v]) => v !== undefined)),
-            ...bounds, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), address_scope_id: scope, ...touched(trx),
-          });
-          if (scope !== row.address_scope_id) await applyRoutersOf(rt.tasks, trx, 'subnetpool_id', row.id);
-          return { subnetpool: await writtenView(trx, ctx, SubnetPools, row.id) };
-        }).catch((error: unknown) => { throw oneDefault(error); });
-      },
-    }),
-    operation({
-      id: 'subnetpools.delete', summary: 'Delete a subnet pool', method: 'DELETE', path: '/subnetpools/:id', policy: 'delete_subnetpool', permit: 'object', status: 204,
-      handler: async ctx => {
-        const row = await located(ctx as Context);
-        ctx.permit(SubnetPools.target(row));
-        await transaction(rt.db, async trx => { await trx('subnetpools').where({ id: row.id }).delete(); }).catch((error: unknown) => {
-          throw brokenReference(error) === undefined ? error : new BadRequest('Unable to delete subnet pool: Subnet pool has existing allocations.', { kind: 'SubnetPoolDeleteError' });
+        const id = newId();
+        if (b.address_scope_id) await checkScope(trx, ctx, b.address_scope_id, { id, version, prefixes });
+        await trx('subnetpools').insert({
+          id, project_id: project, name: b.name, description: b.description ?? '', tags: b.tags ?? [], ip_version: version, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), ...bounds, default_quota: b.default_quota ?? null, is_default: b.is_default ?? false, address_scope_id: b.address_scope_id ?? null,
         });
-        return new Reply(204);
+        if (b.shared === true) await grant(trx, { type: 'subnetpool', id, project }, 'access_as_shared');
+        await checkQuota(trx, project, ['subnetpool']);
+        return id;
       },
+      refused: oneDefault,
+    }),
+    pools.updating(UpdateSubnetPool, {
+      permit: (ctx, row, { subnetpool: b }) => permitAttributes(ctx, 'update', 'subnetpool', b, ['is_default'], SubnetPools.target(row)),
+      async change(trx, ctx, row, { subnetpool: b }) {
+        const now = poolPrefixes(await locked(trx, row.id));
+        const prefixes = b.prefixes === undefined ? now : grown(now, checkedPrefixes(b.prefixes).prefixes);
+        const bounds = checkedBounds(row.ip_version, { min_prefixlen: b.min_prefixlen ?? row.min_prefixlen, max_prefixlen: b.max_prefixlen ?? row.max_prefixlen, default_prefixlen: b.default_prefixlen ?? row.default_prefixlen });
+        await checkOwnScope(trx, ctx, row);
+        const scope = b.address_scope_id === undefined ? row.address_scope_id : b.address_scope_id;
+        if (scope !== null) await checkScope(trx, ctx, scope, { id: row.id, version: row.ip_version, prefixes });
+        await trx('subnetpools').where({ id: row.id }).update({
+          ...Object.fromEntries(Object.entries({ name: b.name, description: b.description, default_quota: b.default_quota, is_default: b.is_default }).filter(([, v]) => v !== undefined)),
+          ...bounds, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), address_scope_id: scope, ...touched(trx),
+        });
+        if (scope !== row.address_scope_id) await applyRoutersOf(rt.tasks, trx, 'subnetpool_id', row.id);
+      },
+      refused: oneDefault,
+    }),
+    pools.deleting({
+      remove: (trx, { id }) => trx('subnetpools').where({ id }).delete(),
+      inUse: () => new BadRequest('Unable to delete subnet pool: Subnet pool has existing allocations.', { kind: 'SubnetPoolDeleteError' }),
     }),
     operation({
       id: 'subnetpools.add_prefixes', summary: 'Give a pool more addresses', method: 'PUT', path: '/subnetpools/:id/add_prefixes', policy: 'add_prefixes', permit: 'object', body: Prefixes,
