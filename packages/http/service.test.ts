@@ -18,7 +18,7 @@ const versions = new Versions('2.1', '2.9', [
   { at: '2.5', shape: 'Thing', why: 'tags', down: without('tags') },
 ]);
 const app = await createService({
-  name: 'compute', title: 'Things', prefixes: ['/v2.1'], projectInPath: true, versions, legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, gate,
+  name: 'compute', title: 'Things', prefixes: ['/v2.1'], projectInPath: true, formatInPath: true, versions, legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, gate,
   log: pino({ level: 'silent' }), maxBodyBytes: 1000, requestTimeoutMs: 1000, maxEventLoopDelayMs: 10_000, identityUrl: 'http://127.0.0.1:5000', health: async () => ({ database: true }),
   operations: [
     operation({ id: 'things.create', summary: 'Create', method: 'POST', path: '/things', policy: 'ok', status: 202, body: Create, reply: Answer, handler: ctx => ({ thing: { name: ctx.body.thing.name, tags: ctx.body.thing.tags ?? [] } }) }),
@@ -41,6 +41,11 @@ test('a body is read as its version has it and the reply is lowered', async () =
   expect((await call('POST', '/v2.1/things', { thing: { name: 'a', tags: ['x'] } }, { 'openstack-api-version': 'volume 3.1, compute 2.5' })).body).toEqual({ thing: { name: 'a', tags: ['x'] } });
   expect((await call('POST', `/v2.1/${'p'.repeat(32)}/things`, { thing: { name: 'a' } })).status).toBe(202);
   expect(await call('POST', `/v2.1/${'q'.repeat(32)}/things`, { thing: { name: 'a' } })).toMatchObject({ status: 400, body: { badRequest: { message: 'Malformed request url' } } });
+});
+test('a path may name its format, a name may end like one', async () => {
+  expect((await call('POST', '/v2.1/things.json?x=y.json', { thing: { name: 'a' } })).status).toBe(202);
+  expect((await call('POST', `/v2.1/${'p'.repeat(32)}/things/01234567-89ab-cdef-0123-456789abcdef/action.json`, { 'os-stop': null })).status).toBe(202);
+  expect((await call('GET', '/v2.1/things/none.json')).status).toBe(403);
 });
 test('errors have upstream\'s shape', async () => {
   expect(await call('GET', '/v2.1/things/none')).toMatchObject({ status: 404, body: { itemNotFound: { code: 404, message: 'Thing none could not be found.' } } });

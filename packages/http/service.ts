@@ -1,5 +1,5 @@
 import underPressure from '@fastify/under-pressure';
-import { Unauthorized } from '@cumulet/wire';
+import { isUuid, Unauthorized } from '@cumulet/wire';
 import Fastify, { LogController, type FastifyInstance } from 'fastify';
 import { maxHeaderSize, type IncomingMessage } from 'node:http';
 import { answerFault, type Answering } from './faults.ts';
@@ -20,12 +20,17 @@ declare module 'fastify' {
 /** A Fastify app of one OpenStack service: operations, faults in its dress, request ids, documents, metrics, health. */
 export async function createService(spec: ServiceSpec): Promise<FastifyInstance> {
   const firsts = new Set(spec.operations.filter(op => !op.root).map(op => op.path.split('/')[1]));
+  const literals = new Set(spec.operations.flatMap(op => op.path.split('/')).filter(part => part !== '' && !part.startsWith(':')));
   const app = Fastify({
     loggerInstance: spec.log as never,
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: requestId,
-    rewriteUrl: spec.projectInPath ? req => withoutProject(req, spec.prefixes, firsts) : undefined,
+    rewriteUrl: req => {
+      const [path, rest] = cut(req.url ?? '/');
+      const plain = spec.formatInPath ? withoutFormat(path, literals) : path;
+      return `${spec.projectInPath ? withoutProject(req, plain, spec.prefixes, firsts) : plain}${rest}`;
+    },
     // As long as a request line may be: openstacksdk looks for what it is given by id first, whatever that is, and wants a 404.
     routerOptions: { ignoreTrailingSlash: !spec.slashCounts, maxParamLength: maxHeaderSize },
     forceCloseConnections: true,
@@ -59,18 +64,27 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
   return app;
 }
 
-/** Takes the project out of `/v3/PROJECT/volumes` and keeps it on the request; routes are then the same with and without it (cinder 3.67). */
-function withoutProject(req: IncomingMessage & { projectInPath?: string }, prefixes: readonly string[], firsts: ReadonlySet<string | undefined>): string {
-  const url = req.url ?? '/';
+/** A URL's path, and what follows it. */
+function cut(url: string): readonly [path: string, rest: string] {
   const end = url.search(/[?#]/);
-  const path = end < 0 ? url : url.slice(0, end);
+  return end < 0 ? [url, ''] : [url.slice(0, end), url.slice(end)];
+}
+
+/** Takes the project out of `/v3/PROJECT/volumes` and keeps it on the request; routes are then the same with and without it (cinder 3.67). */
+function withoutProject(req: IncomingMessage & { projectInPath?: string }, path: string, prefixes: readonly string[], firsts: ReadonlySet<string | undefined>): string {
   for (const prefix of prefixes) {
     if (!path.startsWith(`${prefix}/`)) continue;
     const [project, next, ...rest] = path.slice(prefix.length + 1).split('/');
-    if (!project || next === undefined || firsts.has(project) || !firsts.has(next)) return url;
+    if (!project || next === undefined || firsts.has(project) || !firsts.has(next)) return path;
     req.projectInPath = safeDecode(project);
-    return `${prefix}/${[next, ...rest].join('/')}${end < 0 ? '' : url.slice(end)}`;
+    return `${prefix}/${[next, ...rest].join('/')}`;
   }
-  return url;
+  return path;
+}
+
+/** `/v2.0/networks.json` is `/v2.0/networks`; a tag or a key of metadata that ends like that is left as it is. */
+function withoutFormat(path: string, literals: ReadonlySet<string>): string {
+  const last = /\/([^/]+)\.json$/.exec(path)?.[1];
+  return last !== undefined && (literals.has(last) || isUuid(last)) ? path.slice(0, -'.json'.length) : path;
 }
 function safeDecode(text: string): string { try { return decodeURIComponent(text); } catch { return text; } }

@@ -20,6 +20,8 @@ export interface ServiceSpec {
   readonly prefixes: readonly string[];
   /** The path may hold the project after the prefix, as in `/v3/{project_id}/volumes`. */
   readonly projectInPath?: boolean;
+  /** The path may name the format after what it means: neutron and cinder answer `/v2.0/networks.json` too, and fog and tempestconf ask like that. */
+  readonly formatInPath?: boolean;
   /** nova's and cinder's routers know no path that ends in an empty id (`/servers/`): 404, not 405. */
   readonly emptyIdIsUnknownPath?: boolean;
   readonly versions?: Versions;

@@ -26,7 +26,7 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   return app;
 }
 const makeTyped = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
-  name: 'network', title: 'Cumulet network (Neutron v2)', prefixes: ['/v2.0'], dress: neutronDress,
+  name: 'network', title: 'Cumulet network (Neutron v2)', prefixes: ['/v2.0'], formatInPath: true, dress: neutronDress,
   operations: [
     ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...subnetPoolRoutes(rt), ...addressScopeRoutes(rt), ...addressGroupRoutes(rt), ...rbacRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...portForwardingRoutes(rt), ...quotaRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
   ],

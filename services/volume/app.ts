@@ -41,6 +41,6 @@ export const operations = (rt: Runtime): Operation[] => [
   ...quotas(rt), ...limits(rt), ...services(rt), ...hostRoutes(rt), ...clusters(rt), ...pools(rt), ...zones(rt), ...messages(rt), ...extensions(),
 ];
 export const makeApp = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
-  name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, emptyIdIsUnknownPath: true, versions, alsoVersionedAs: ['volumev2', 'volumev3'], dress: novaDress,
+  name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, formatInPath: true, emptyIdIsUnknownPath: true, versions, alsoVersionedAs: ['volumev2', 'volumev3'], dress: novaDress,
   operations: operations(rt),
 });
