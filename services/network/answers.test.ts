@@ -75,7 +75,8 @@ test('there are no agents, which everybody may hear', async () => {
 });
 test('what agents carry, and which agents carry it', async () => {
   const router = (await demo('POST', '/v2.0/routers', { router: { name: 'carried' } })).body.router.id as string;
-  const host = (await t.rt.db('routers').where({ id: router }).first('host')).host as string;
+  const host = 'here';
+  await t.rt.db('routers').where({ id: router }).update({ host });
   const port = (await demo('POST', '/v2.0/ports', { port: { network_id: network } })).body.port.id as string;
   await t.rt.db('ports').where({ id: port }).update({ binding_host: host });
   await t.rt.db('workers').insert({ id: 'carrier', host, pid: 1, queues: [`host/${host}`] });
@@ -88,6 +89,31 @@ test('what agents carry, and which agents carry it', async () => {
   expect((await admin('GET', `/v2.0/routers/${router}/l3-agents`)).body.agents).toMatchObject([{ agent_type: 'L3 agent', host }]);
   expect((await admin('GET', `/v2.0/networks/${network}/dhcp-agents`)).body.agents).toMatchObject([{ agent_type: 'DHCP agent', host }]);
   expect((await demo('GET', `/v2.0/routers/${router}/l3-agents`)).status).toBe(403);
+  const [l3, dhcp] = [agent('L3 agent'), agent('DHCP agent')];
+  expect(message(await admin('POST', `/v2.0/agents/${dhcp}/dhcp-networks`, { network_id: network }))).toEqual([409, `The network ${network} has been already hosted by the DHCP Agent ${dhcp}.`]);
+  expect((await admin('DELETE', `/v2.0/agents/${dhcp}/dhcp-networks/${network}`)).status).toBe(409);
+  expect(message(await admin('DELETE', `/v2.0/agents/${dhcp}/dhcp-networks/none`))).toEqual([409, `The network none is not hosted by the DHCP agent ${dhcp}.`]);
+  expect((await admin('PUT', `/v2.0/agents/${dhcp}`, { agent: { admin_state_up: false } })).status).toBe(400);
+  // From one host to another.
+  await t.rt.db('workers').insert({ id: 'other', host: 'elsewhere', pid: 2, queues: ['host/elsewhere'] });
+  const there = ((await admin('GET', '/v2.0/agents?host=elsewhere&agent_type=L3%20agent')).body.agents as { id: string }[])[0]?.id as string;
+  const add = (to: string, body: object = { router_id: router }) => admin('POST', `/v2.0/agents/${to}/l3-routers`, body);
+  expect((await add(l3)).status).toBe(201);
+  expect(message(await add(there))).toEqual([409, `The router ${router} has been already hosted by the L3 Agent ${l3}.`]);
+  expect((await add(dhcp)).status).toBe(409);
+  expect((await add(there, { router_id: network })).status).toBe(404);
+  expect((await admin('DELETE', `/v2.0/agents/${there}/l3-routers/${router}`)).status).toBe(204);
+  expect((await admin('GET', `/v2.0/routers/${router}/l3-agents`)).body.agents).toHaveLength(1);
+  expect((await admin('DELETE', `/v2.0/agents/${l3}/l3-routers/${router}`)).status).toBe(204);
+  expect((await admin('GET', `/v2.0/routers/${router}/l3-agents`)).body.agents).toEqual([]);
+  expect((await admin('PUT', `/v2.0/agents/${there}`, { agent: { admin_state_up: false } })).body.agent).toMatchObject({ admin_state_up: false, description: null });
+  expect((await add(there)).status).toBe(409);
+  expect((await admin('PUT', `/v2.0/agents/${there}`, { agent: { admin_state_up: true, description: 'd' } })).body.agent).toMatchObject({ admin_state_up: true, description: 'd' });
+  expect((await admin('PUT', `/v2.0/agents/${there}`, { agent: { description: null } })).body.agent).toMatchObject({ admin_state_up: true, description: null });
+  expect((await add(there)).status).toBe(201);
+  expect((await admin('GET', `/v2.0/routers/${router}/l3-agents`)).body.agents).toMatchObject([{ id: there }]);
+  expect((await demo('DELETE', `/v2.0/agents/${there}/l3-routers/${router}`)).status).toBe(403);
+  await t.rt.db('workers').where({ id: 'other' }).delete();
   await t.rt.db('workers').where({ id: 'carrier' }).delete();
 });
 test('pages and filters of every list', async () => {

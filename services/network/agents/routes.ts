@@ -1,10 +1,12 @@
-import { operation, type Context, type Operation } from '@cumulet/http';
+import { transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict } from '@cumulet/wire';
+import { BadRequest, Conflict, isUuid } from '@cumulet/wire';
 import { Networks } from '../networks/networks.ts';
 import { AnyQuery, fieldsOf, find, list, pick, writtenView, type Collection } from '../rest/collection.ts';
 import { Routers } from '../routers/routers.ts';
-import { Agents, UpdateAgent } from './agents.ts';
+import { Agents, NetworkOfAgent, RouterOfAgent, UpdateAgent } from './agents.ts';
+import { hostRouter, unhostRouter } from './hosting.ts';
 
 /** The same collection, of what lies on one host; for agents of `topic` only. */
 const onHost = <R extends { id: string }>(of: Collection<R>, sql: string, bindings: readonly string[]): Collection<R> => ({ ...of, select: (trx, project) => of.select(trx, project).whereRaw(sql, bindings) });
@@ -21,13 +23,13 @@ export const agentRoutes = (rt: Runtime): Operation[] => [
     handler: async ctx => ({ agent: pick(Agents.view(await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '')), fieldsOf(ctx.query)) }),
   }),
   operation({
-    id: 'agents.update', summary: 'Describe an agent', method: 'PUT', path: '/agents/:id', policy: 'update_agent', body: UpdateAgent,
+    id: 'agents.update', summary: 'Describe an agent, or take it out of use: new routers go to other hosts', method: 'PUT', path: '/agents/:id', policy: 'update_agent', body: UpdateAgent,
     handler: async ctx => {
-      const { id } = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
+      const { id, topic } = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
       const { description, admin_state_up } = ctx.body.agent;
-      if (admin_state_up === false) throw new BadRequest('Invalid input for operation: a host is taken out of use by its compute service; its agents cannot be.', { kind: 'InvalidInput' });
-      if (typeof description === 'string') await rt.db('network_agent_descriptions').insert({ agent_id: id, description }).onConflict('agent_id').merge();
-      if (description === null) await rt.db('network_agent_descriptions').where({ agent_id: id }).delete();
+      if (admin_state_up === false && topic === 'dhcp_agent') throw new BadRequest('Invalid input for operation: every host serves DHCP to the guests that it has; its DHCP agent cannot be disabled.', { kind: 'InvalidInput' });
+      const noted = { ...(description === undefined ? {} : { description }), ...(admin_state_up === undefined ? {} : { admin_state_up }) };
+      if (Object.keys(noted).length > 0) await rt.db('network_agent_descriptions').insert({ agent_id: id, ...noted }).onConflict('agent_id').merge();
       return { agent: await writtenView(rt.db, ctx, Agents, id) };
     },
   }),
@@ -38,12 +40,49 @@ export const agentRoutes = (rt: Runtime): Operation[] => [
       throw new Conflict(`Agent ${id} is a part of its host's worker and goes with it.`, { kind: 'AgentInUse' });
     },
   }),
-  // What agents carry is read here, and decided by where routers and servers are: there is no schedule to change.
+  // Networks are where their guests are: that is read here. Routers are on one host, from which an administrator may take them to another.
   operation({
     id: 'agents.routers', summary: 'Routers of an L3 agent', method: 'GET', path: '/agents/:id/l3-routers', policy: 'get_l3-routers', query: AnyQuery,
     handler: async ctx => {
       const agent = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
       return list(rt.db, ctx, onHost(Routers, `t.host = ? and ? = 'l3_agent'`, [agent.host, agent.topic]), rt.settings.http.maxLimit);
+    },
+  }),
+  operation({
+    id: 'agents.add_router', summary: 'Give an L3 agent a router that no agent has', method: 'POST', path: '/agents/:id/l3-routers', policy: 'create_l3-router', body: RouterOfAgent, status: 201,
+    handler: async ctx => {
+      const router = await find(rt.db, ctx as Context, Routers, ctx.body.router_id);
+      const agent = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
+      await transaction(rt.db, trx => hostRouter(rt.tasks, trx, router.id, agent));
+      return new Reply(201, null);
+    },
+  }),
+  operation({
+    id: 'agents.remove_router', summary: 'Take a router from an L3 agent: no agent has it then', method: 'DELETE', path: '/agents/:id/l3-routers/:router_id', policy: 'delete_l3-router', status: 204,
+    handler: async ctx => {
+      const agent = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
+      const router = await find(rt.db, ctx as Context, Routers, ctx.params['router_id'] ?? '');
+      await transaction(rt.db, trx => unhostRouter(rt.tasks, trx, router.id, agent));
+      return new Reply(204);
+    },
+  }),
+  operation({
+    id: 'agents.add_network', summary: 'Give a DHCP agent a network: refused, for every host serves those that it has', method: 'POST', path: '/agents/:id/dhcp-networks', policy: 'create_dhcp-network', body: NetworkOfAgent, status: 201,
+    handler: async ctx => {
+      const { id: network } = await find(rt.db, ctx as Context, Networks, ctx.body.network_id);
+      const { id, topic, host } = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
+      if (topic !== 'dhcp_agent') throw new Conflict(`Agent ${id} is not a valid DHCP Agent or has been disabled`, { kind: 'InvalidDHCPAgent' });
+      if (await rt.db('ports').where({ network_id: network, binding_host: host }).first('id')) throw new Conflict(`The network ${network} has been already hosted by the DHCP Agent ${id}.`, { kind: 'NetworkHostedByDHCPAgent' });
+      throw new Conflict(`Unable to complete operation on network ${network}. A host serves DHCP to the networks of its own guests and routers, and to no others.`, { kind: 'InvalidDHCPAgent' });
+    },
+  }),
+  operation({
+    id: 'agents.remove_network', summary: 'Take a network from a DHCP agent: refused while the host has it', method: 'DELETE', path: '/agents/:id/dhcp-networks/:network_id', policy: 'delete_dhcp-network', status: 204,
+    handler: async ctx => {
+      const { id, topic, host } = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
+      const network = ctx.params['network_id'] ?? '';
+      if (topic !== 'dhcp_agent' || !isUuid(network) || !await rt.db('ports').where({ network_id: network, binding_host: host }).first('id')) throw new Conflict(`The network ${network} is not hosted by the DHCP agent ${id}.`, { kind: 'NetworkNotHostedByDhcpAgent' });
+      throw new Conflict(`Unable to complete operation on network ${network}. Its guests on the agent's host need it there.`, { kind: 'NetworkInUse' });
     },
   }),
   operation({

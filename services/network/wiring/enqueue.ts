@@ -39,8 +39,9 @@ export async function applyAddressGroup(tasks: Tasks, trx: Trx, addressGroupId: 
   const rules: { security_group_id: string }[] = await trx('security_group_rules').where({ remote_address_group_id: addressGroupId }).distinct('security_group_id');
   await applySecurity(tasks, trx, rules.map(r => r.security_group_id));
 }
-/** The host that carries a new router: the least laden worker with the network role; '' while there is none. */
+/** The host that carries a new router: the least laden worker with the network role, one whose L3 agent is disabled last; '' while there is none. */
 export async function routerHost(trx: Trx): Promise<string> {
-  const { rows } = await trx.raw(`select w.host from workers w where w.seen_at > now() - interval '60 seconds' and jsonb_exists(w.facts, 'network') order by (select count(*) from routers r where r.host = w.host), w.host limit 1`);
+  const { rows } = await trx.raw(`select w.host from workers w where w.seen_at > now() - interval '60 seconds' and jsonb_exists(w.facts, 'network')
+    order by (select d.admin_state_up from network_agent_descriptions d where d.agent_id = md5(w.host || 'L3 agent')::uuid) is not distinct from false, (select count(*) from routers r where r.host = w.host), w.host limit 1`);
   return (rows[0] as { host: string } | undefined)?.host ?? '';
 }

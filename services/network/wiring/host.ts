@@ -57,8 +57,11 @@ export async function applyNetworkHere(deps: NetworkDeps, call: Call, networkId:
   else await deps.driver.removeNetwork(call, networkId);
 }
 
+/** An administrator has taken it from this host. */
+const isElsewhere = async (deps: NetworkDeps, routerId: string): Promise<boolean> => await deps.db('routers').where({ id: routerId }).whereNot({ host: deps.host }).first('id') !== undefined;
+
 export async function applyRouterHere(deps: NetworkDeps, call: Call, routerId: string): Promise<void> {
-  const spec = await routerSpec(deps.db, routerId, deps.hostAccess);
+  const spec = await isElsewhere(deps, routerId) ? undefined : await routerSpec(deps.db, routerId, deps.hostAccess);
   if (!spec) return deps.driver.removeRouter(call, routerId);
   for (const networkId of new Set([...spec.interfaces.map(i => i.networkId), ...(spec.gateway ? [spec.gateway.networkId] : [])])) await applyNetworkHere(deps, call, networkId);
   await deps.driver.applyRouter(call, spec);
