@@ -1,9 +1,10 @@
-import { explain, invalidInput, type Fault } from '@cumulet/wire';
+import { compare, explain, invalidInput, type Fault, type Micro } from '@cumulet/wire';
 import type { z } from 'zod';
 
 /** How one service words and shapes its errors. Everything else about an error is the same everywhere. */
 export interface Dress {
-  body(fault: Fault, requestId: string): unknown;
+  /** `version`: the microversion of the request, where it was read by then. */
+  body(fault: Fault, requestId: string, version?: Micro): unknown;
   /** An unknown path is answered like any other error, not by the router in front. */
   readonly unroutedAsOthers?: boolean;
   /** For a service that answers errors in other media types too, by the Accept header: undefined means JSON. */
@@ -88,9 +89,11 @@ export const neutronDress: Dress = {
   notRouted: 'The resource could not be found.',
 };
 
-/** placement: `{"errors": [{"status", "title", "detail", "request_id"}]}`. */
+/** placement: `{"errors": [{"status", "title", "detail", "request_id"}]}`, and from 1.23 a `code` in each. */
 export const placementDress: Dress = {
-  body: (fault, requestId) => (fault.status === 401 ? middleware401(fault) : { errors: [{ status: fault.status, request_id: requestId, title: phrase(fault.status), detail: placementDetail(fault.status, fault.message), ...(fault.kind === undefined ? {} : { code: fault.kind }), ...fault.extra }] }),
+  body: (fault, requestId, version) => (fault.status === 401 ? middleware401(fault) : {
+    errors: [{ status: fault.status, request_id: requestId, title: phrase(fault.status), detail: placementDetail(fault.status, fault.message), ...(version !== undefined && compare(version, '1.23') >= 0 ? { code: fault.kind ?? 'placement.undefined_code' } : {}), ...fault.extra }],
+  }),
   unroutedAsOthers: true,
   forbidden: rule => `Policy does not allow ${rule} to be performed.`,
   invalid: (error, input) => `JSON does not validate: ${explain(error, input).reason}`,

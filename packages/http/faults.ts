@@ -17,7 +17,7 @@ export function answerFault(as: Answering, error: unknown, req: FastifyRequest, 
   reply.header('content-type', 'application/json');
   const unrouted = typeof error === 'object' && error !== null && 'unrouted' in error;
   // A path that no service knows is answered by the router in front of it, in webob's words, whatever the service.
-  const body = unrouted && !as.dress.unroutedAsOthers ? { message: `${fault.message}<br /><br />\n\n\n`, code: '404 Not Found', title: 'Not Found' } : as.dress.body(fault, req.id);
+  const body = unrouted && !as.dress.unroutedAsOthers ? { message: `${fault.message}<br /><br />\n\n\n`, code: '404 Not Found', title: 'Not Found' } : as.dress.body(fault, req.id, req.dialect?.version);
   return reply.send(JSON.stringify(body));
 }
 

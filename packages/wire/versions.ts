@@ -64,7 +64,7 @@ export class Versions {
     if (!/^[1-9]\d{0,3}\.(0|[1-9]\d{0,3})$/.test(asked)) throw new BadRequest(`API Version String ${asked} is of invalid format. Must be of format MajorNum.MinorNum.`);
     const version = asked as Micro;
     if (compare(version, this.min) < 0 || compare(version, this.max) > 0) {
-      throw new NotAcceptable(`Version ${asked} is not supported by the API. Minimum is ${this.min} and maximum is ${this.max}.`, { extra: { version: asked } });
+      throw new NotAcceptable(`Version ${asked} is not supported by the API. Minimum is ${this.min} and maximum is ${this.max}.`, { extra: { max_version: this.max, min_version: this.min } });
     }
     return this.at(version);
   }

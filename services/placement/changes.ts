@@ -6,6 +6,7 @@ type Members = Record<string, unknown>;
 const changes: Change[] = [
   { at: '1.3', why: 'Allow filtering resource providers by member_of.', trait: 'member_of' },
   { at: '1.4', why: 'Allow filtering resource providers by requested resources.', trait: 'resources' },
+  { at: '1.7', why: 'A resource class is made by its name.', trait: 'classes by name' },
   { at: '1.11', why: 'Include a link to allocations in the links of a resource provider.', shape: 'Provider', down: links('allocations') },
   { at: '1.6', why: 'Add traits and their link.', shape: 'Provider', down: links('traits') },
   { at: '1.1', why: 'Add aggregates of resource providers and their link.', shape: 'Provider', down: links('aggregates') },
@@ -18,6 +19,7 @@ const changes: Change[] = [
   { at: '1.17', why: 'Ask for traits of allocation candidates, and show them.', trait: 'required of candidates' },
   { at: '1.17', why: 'Ask for traits of allocation candidates, and show them.', shape: 'Summary', down: without('traits') },
   { at: '1.18', why: 'Allow filtering resource providers by required traits.', trait: 'required' },
+  { at: '1.19', why: 'The aggregates of a resource provider are set with its generation.', trait: 'generation of aggregates' },
   { at: '1.19', why: 'Include the generation in the aggregates of a resource provider.', shape: 'Aggregates', down: without('resource_provider_generation') },
   { at: '1.21', why: 'Ask for aggregates of allocation candidates.', trait: 'member_of of candidates' },
   { at: '1.22', why: 'Traits may be forbidden.', trait: 'forbidden traits' },

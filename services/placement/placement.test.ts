@@ -76,7 +76,9 @@ describe('placement', () => {
     expect((await get(`/resource_providers/${ids.two}/traits`, '1.6')).body.traits).toContain('HW_CPU_X86_AVX');
     expect((await get(`/resource_providers/${ids.one}/allocations`)).body.allocations).toEqual({ [ids.server]: { resources: { VCPU: 1, MEMORY_MB: 64 }, consumer_generation: 1 } });
     expect((await get(`/resource_providers/${ids.one}/inventories/VCPU`)).body).toMatchObject({ total: 4, allocation_ratio: 4 });
-    expect((await get('/resource_classes', '1.2')).body.resource_classes.map((c: { name: string }) => c.name)).toEqual(['VCPU', 'MEMORY_MB', 'DISK_GB']);
+    expect((await get('/resource_classes', '1.2')).body.resource_classes.map((c: { name: string }) => c.name)).toEqual(expect.arrayContaining(['VCPU', 'MEMORY_MB', 'DISK_GB', 'PCPU', 'VGPU']));
+    expect((await get('/resource_classes/VGPU', '1.2')).body).toEqual({ name: 'VGPU', links: [{ rel: 'self', href: '/resource_classes/VGPU' }] });
+    expect((await get('/allocation_candidates?resources=VCPU:1,VGPU:1', '1.39')).body).toEqual({ allocation_requests: [], provider_summaries: {} });
     expect((await get('/traits?name=startswith:HW_', '1.6')).body).toEqual({ traits: ['HW_CPU_X86_AVX'] });
     expect((await get('/traits/HW_CPU_X86_AVX', '1.6')).status).toBe(204);
     expect((await get('/resource_providers?name=node-two')).body.resource_providers).toHaveLength(1);
@@ -99,6 +101,13 @@ describe('placement', () => {
     const { body } = await get('/resource_classes/GOLD', '1.39');
     expect(body.errors[0].detail).toBe('The resource could not be found.\n\n No such resource class GOLD.  ');
   });
+  test('errors have a code since 1.23', async () => {
+    const code = async (path: string, version?: string) => (await get(path, version)).body.errors[0].code;
+    expect(await code('/resource_classes/GOLD', '1.22')).toBeUndefined();
+    expect(await code('/resource_classes/GOLD', '1.23')).toBe('placement.undefined_code');
+    expect(await code('/allocation_candidates', '1.36')).toBe('placement.query.missing_value');
+    expect((await get('/', '1.40')).body.errors[0]).toMatchObject({ status: 406, max_version: '1.39', min_version: '1.0' });
+  });
 
   test('an unknown path is answered in placement\'s own form', async () => {
     for (const path of ['/bogus', '/resource_providers/x/y/z', '//evil.example']) {
@@ -107,14 +116,53 @@ describe('placement', () => {
     }
   });
   test('a view is not written to, and is for administrators; a project sees its own usage', async () => {
-    for (const [method, path] of [['POST', '/resource_providers'], ['PUT', `/allocations/${ids.server}`], ['DELETE', `/allocations/${ids.server}`], ['PUT', '/traits/CUSTOM_X'], ['DELETE', `/resource_providers/${ids.one}`]] as const) {
-      expect((await as(app, 'admin', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, path).toBe(409);
-      expect((await as(app, 'demo', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, path).toBe(403);
+    const { generation } = (await get(`/resource_providers/${ids.one}`)).body;
+    const rp = `/resource_providers/${ids.one}`;
+    const valid: [string, string, unknown?][] = [
+      ['POST', '/resource_providers', { name: 'new', parent_provider_uuid: null }], ['PUT', rp, { name: 'new' }], ['DELETE', rp], ['POST', `${rp}/inventories`, { resource_class: 'VGPU', total: 1 }], ['DELETE', `${rp}/inventories`],
+      ['PUT', `${rp}/inventories`, { resource_provider_generation: generation, inventories: { VCPU: { total: 1 } } }], ['PUT', `${rp}/inventories/VCPU`, { resource_provider_generation: generation, total: 1 }], ['DELETE', `${rp}/inventories/VCPU`],
+      ['PUT', `${rp}/aggregates`, { resource_provider_generation: generation, aggregates: [ids.aggregate] }], ['PUT', `${rp}/traits`, { resource_provider_generation: generation, traits: ['CUSTOM_X'] }], ['DELETE', `${rp}/traits`],
+      ['PUT', `/allocations/${ids.server}`, { allocations: { [ids.one]: { resources: { VCPU: 1 } } }, project_id: 'p', user_id: 'u', consumer_generation: null }], ['DELETE', `/allocations/${ids.server}`], ['POST', '/allocations', {}],
+      ['PUT', '/traits/CUSTOM_X'], ['POST', '/resource_classes', { name: 'CUSTOM_GOLD' }], ['PUT', '/resource_classes/CUSTOM_GOLD'],
+    ];
+    for (const [method, path, body] of valid) {
+      expect((await as(app, 'admin', 'placement')(method, path, body, '1.39')).status, `${method} ${path}`).toBe(409);
+      expect((await as(app, 'demo', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, `${method} ${path}`).toBe(403);
     }
     expect((await get('/resource_providers', undefined, 'demo')).status).toBe(403);
     expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.9', 'demo')).status).toBe(200);
     expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.9', 'other')).status).toBe(403);
     expect((await as(app, 'nobody' as never)('GET', '/resource_providers')).status).toBe(401);
+  });
+  const absent = '55555555-5555-4555-8555-555555555555';
+  const one = `/resource_providers/${ids.one}`;
+  test.each<[string, string, unknown, number, string, string?]>([
+    ['PUT', `/resource_providers/${absent}`, { name: 'x' }, 404, `No resource provider with uuid ${absent} found`],
+    ['DELETE', `/resource_providers/${absent}`, undefined, 404, `No resource provider with uuid ${absent} found for delete`],
+    ['PUT', `/resource_providers/${absent}/traits`, { traits: [], resource_provider_generation: 0 }, 404, `No resource provider with uuid ${absent} found`],
+    ['DELETE', `/resource_providers/${absent}/inventories`, undefined, 404, `No resource provider with uuid ${absent} found`],
+    ['GET', `/resource_providers/${absent}/allocations`, undefined, 404, `Resource provider '${absent}' not found: No resource provider with uuid ${absent} found`],
+    ['POST', '/resource_providers', { name: 'node-one' }, 409, 'Conflicting resource provider name: node-one already exists.', 'placement.duplicate_name'],
+    ['POST', '/resource_providers', { uuid: 'x' }, 400, 'JSON does not validate: '],
+    ['DELETE', one, undefined, 409, `Unable to delete resource provider ${ids.one}: Resource provider has allocations.`, 'placement.resource_provider.inuse'],
+    ['PUT', `${one}/aggregates`, { aggregates: ['x'], resource_provider_generation: 0 }, 400, "is not a 'uuid'"],
+    ['PUT', `${one}/aggregates`, { aggregates: [], resource_provider_generation: 99 }, 409, 'Please update the generation and try again.', 'placement.concurrent_update'],
+    ['PUT', `${one}/inventories`, { inventories: {}, resource_provider_generation: 99 }, 409, 'resource provider generation conflict', 'placement.concurrent_update'],
+    ['DELETE', `${one}/inventories/VGPU`, undefined, 404, 'No inventory of class VGPU found for delete'],
+    ['POST', '/resource_classes', { name: 'fake_class' }, 400, 'JSON does not validate'],
+    ['PUT', '/resource_classes/CUSTOM_lower', undefined, 400, 'JSON does not validate'],
+    ['DELETE', '/resource_classes/UNKNOWN', undefined, 404, 'No such resource class UNKNOWN.'],
+    ['DELETE', '/resource_classes/VCPU', undefined, 400, 'Cannot delete standard resource class VCPU.'],
+    ['PUT', '/traits/HW_X', undefined, 400, 'The trait is invalid.'],
+    ['DELETE', '/traits/CUSTOM_NONE', undefined, 404, 'No such trait(s): CUSTOM_NONE.'],
+    ['DELETE', '/traits/COMPUTE_NODE', undefined, 400, 'Cannot delete standard trait COMPUTE_NODE.'],
+    ['PUT', '/allocations/x', { allocations: {} }, 400, 'Malformed consumer_uuid: x'],
+    ['PUT', `/allocations/${absent}`, { allocations: { [absent]: { resources: { VCPU: 1 } } } }, 400, `Allocation for resource provider '${absent}' that does not exist.`],
+    ['DELETE', `/allocations/${absent}`, undefined, 404, `No allocations for consumer '${absent}'`],
+  ])('%s %s of what is not so is answered as upstream does', async (method, path, body, status, said, code) => {
+    const answer = await as(app, 'admin', 'placement')(method, path, body, '1.39');
+    expect([answer.status, answer.body.errors[0].detail]).toEqual([status, expect.stringContaining(said)]);
+    expect(answer.body.errors[0].code).toBe(code ?? 'placement.undefined_code');
   });
 });
 

@@ -65,11 +65,13 @@ export function writeClouds(folder: string, suite: string, o: { readonly authUrl
   const file = join(folder, 'clouds.yaml');
   // JSON is YAML.
   writeFileSync(file, JSON.stringify({ clouds: { 'devstack-admin': cloud('admin'), devstack: cloud('demo'), 'devstack-alt': cloud('demo'), functional_admin: cloud('admin'), 'devstack-system-admin': { ...cloud('admin'), auth: { auth_url: o.authUrl, username: 'admin', password: o.password, user_domain_id: 'default', system_scope: 'all' } } } }));
+  // A file of the sdk's source tree, which its tests upload.
+  writeFileSync(join(folder, 'CONTRIBUTING.rst'), 'text\n');
   discover(folder, `${suite}/tests/functional`, '([^\\.]+\\.)+');
   const commands = Object.fromEntries(['NOVACLIENT', 'CINDERCLIENT', 'NEUTRONCLIENT', 'GLANCECLIENT'].map(client => [`OS_${client}_EXEC_DIR`, '/usr/bin']));
   // cinderclient's tests know no clouds.yaml; the others would mix these with theirs.
   const variables: Record<string, string> = suite === 'cinderclient' ? { OS_AUTH_URL: o.authUrl, OS_USERNAME: 'admin', OS_PASSWORD: o.password, OS_PROJECT_NAME: 'admin', OS_USER_DOMAIN_ID: 'default', OS_PROJECT_DOMAIN_ID: 'default' } : { OS_CLIENT_CONFIG_FILE: file, ...(repair(folder, suite) ? { PYTHONPATH: folder } : {}) };
-  return { ...commands, ...variables, OS_NOVACLIENT_NETWORK: 'private', OPENSTACKSDK_FLAVOR: 'm1.nano', OPENSTACKSDK_IMAGE: 'tiny', OS_TEST_TIMEOUT: '600', OPENSTACKSDK_FUNC_TEST_TIMEOUT: '600' };
+  return { ...commands, ...variables, OS_NOVACLIENT_NETWORK: 'private', OPENSTACKSDK_FLAVOR: 'm1.tiny', OPENSTACKSDK_IMAGE: 'tiny', OS_TEST_TIMEOUT: '600', OPENSTACKSDK_FUNC_TEST_TIMEOUT: '600' };
 }
 
 /** What Debian's packages leave out and tests import: `sitecustomize.py` in a folder for PYTHONPATH. Whether there is any. */

@@ -12,3 +12,12 @@ export function outcomeOf(printed: string): Outcome {
   }
   return result;
 }
+
+/** Why a test fails, by its name or (`CLASS.*`) by that of its class or module. */
+export function reasonFor(test: string, expected: Readonly<Record<string, string>>): string | undefined {
+  for (let name = test; name.includes('.'); name = name.slice(0, name.lastIndexOf('.'))) {
+    const reason = name === test ? expected[name] : expected[`${name}.*`];
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}

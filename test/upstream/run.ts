@@ -8,7 +8,7 @@ import { factsOf, writeClouds, writeConfiguration } from './configuration.ts';
 import { imageSite } from './image.ts';
 import { guestImage } from '../../services/allinone/guest-image/build.ts';
 import { cacheFolder } from '../../setup/cache.mjs';
-import { outcomeOf } from './outcome.ts';
+import { outcomeOf, reasonFor } from './outcome.ts';
 
 /**
  * Upstream's own tests against `npm start`: Debian's `tempest`, and those that its clients bring along:
@@ -74,12 +74,12 @@ async function secondImage(cloud: TestCloud, folder: string): Promise<void> {
 
 function judge(printed: string, began: number, folder: string): number {
   const { passed, failed, skipped } = outcomeOf(printed);
-  const surprises = failed.filter(t => expected[t] === undefined);
-  const healed = passed.filter(t => expected[t] !== undefined);
+  const surprises = failed.filter(t => reasonFor(t, expected) === undefined);
+  const healed = passed.filter(t => reasonFor(t, expected) !== undefined);
   console.log(`\n${name}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped in ${Math.round((Date.now() - began) / 1000)} s`);
   const peer = area?.peer;
   if (peer) console.log(`the peer: ${peer.passed} passed, ${peer.failed} failed, ${peer.skipped} skipped`);
-  for (const t of failed) console.log(`  failed: ${t}\n    ${expected[t] ?? 'NOT EXPLAINED'}`);
+  for (const t of failed) console.log(`  failed: ${t}\n    ${reasonFor(t, expected) ?? 'NOT EXPLAINED'}`);
   for (const t of healed) console.log(`  passes, though expected.json explains its failure: ${t}`);
   if (surprises.length > 0) {
     const log = `/tmp/cumulet-upstream-${name}.log`;

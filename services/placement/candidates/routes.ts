@@ -10,8 +10,6 @@ const Candidate = shape('Candidate', z.looseObject({ allocations: z.record(z.str
 const Summary = shape('Summary', z.looseObject({ resources: z.record(z.string(), z.object({ capacity: z.int(), used: z.int() })) }));
 const Candidates = shape('Candidates', z.object({ allocation_requests: z.array(Candidate.newest), provider_summaries: z.array(Summary.newest) }), { allocation_requests: Candidate, provider_summaries: Summary });
 
-const bad = (message: string) => new BadRequest(message, { kind: 'placement.query.bad_value' });
-
 /** Parameters and the trait of the version that knows them. */
 const GROUPED: Readonly<Record<string, string | undefined>> = { resources: '', required: 'required of candidates', member_of: 'member_of of candidates', in_tree: 'in_tree of candidates' };
 const SINGLE: Readonly<Record<string, string | undefined>> = { limit: 'limit of candidates', group_policy: 'granular', root_required: 'root_required', same_subtree: 'same_subtree' };
@@ -38,12 +36,12 @@ export const candidateRoutes = (rt: Runtime): Operation[] => [
       const query = ctx.query as Query;
       const suffixes = groupsOf(query, ctx.dialect);
       const wishes = suffixes.map(suffix => ({ suffix, wish: wishOf(query, suffix, ctx.dialect) }));
-      if (!wishes.some(({ wish }) => Object.keys(wish.resources).length > 0)) throw bad("Invalid query string parameters: 'resources' is a required property");
-      for (const { suffix, wish } of wishes) if (Object.keys(wish.resources).length === 0 && !ctx.dialect.has('same_subtree')) throw bad(`All traits specified in the required${suffix} parameter need resources${suffix}.`);
+      if (!wishes.some(({ wish }) => Object.keys(wish.resources).length > 0)) throw ctx.dialect.has('same_subtree') ? new BadRequest('There must be at least one resources or resources[$S] parameter.', { kind: 'placement.query.missing_value' }) : new BadRequest('All request groups must specify resources.');
+      for (const { suffix, wish } of wishes) if (Object.keys(wish.resources).length === 0 && !ctx.dialect.has('same_subtree')) throw new BadRequest(`All traits specified in the required${suffix} parameter need resources${suffix}.`);
       const granular = wishes.filter(w => w.suffix !== '').length;
       const policy = query['group_policy'];
-      if (policy !== undefined && policy !== 'none' && policy !== 'isolate') throw bad(`Invalid query string parameters: '${String(policy)}' is not one of ['none', 'isolate']`);
-      if (granular > 1 && policy === undefined) throw bad('The "group_policy" parameter is required when specifying more than one "resources{N}" parameter.');
+      if (policy !== undefined && policy !== 'none' && policy !== 'isolate') throw new BadRequest(`Invalid query string parameters: '${String(policy)}' is not one of ['none', 'isolate']`);
+      if (granular > 1 && policy === undefined) throw new BadRequest('The "group_policy" parameter is required when specifying more than one "resources{N}" parameter.');
       const limit = limitOf(query['limit']);
       const root = wishOf({ required: query['root_required'] ?? [] }, '', ctx.dialect);
       // All of a request: providers here are trees of one, so every group is met by the same one, or the tree by none.
@@ -69,6 +67,6 @@ function summary(p: Provider, classes: readonly ResourceClass[]): object {
 
 function limitOf(given: string | string[] | undefined): number | undefined {
   if (given === undefined) return undefined;
-  if (!/^[1-9]\d{0,8}$/.test(String(given))) throw bad(`Invalid query string parameters: '${String(given)}' does not match '^[1-9][0-9]*$'`);
+  if (!/^[1-9]\d{0,8}$/.test(String(given))) throw new BadRequest(`Invalid query string parameters: '${String(given)}' does not match '^[1-9][0-9]*$'`);
   return Number(given);
 }

@@ -1,5 +1,5 @@
 import { BadRequest, isUuidLike, type Dialect } from '@cumulet/wire';
-import { CLASSES, hasRoom, type Amounts, type Provider, type ResourceClass } from './store.ts';
+import { hasRoom, STANDARD_CLASSES, type Amounts, type Provider, type ResourceClass } from './store.ts';
 
 /** What a group of a query asks of one provider. */
 export interface Wish {
@@ -15,7 +15,6 @@ export interface Wish {
 
 export type Query = Readonly<Record<string, string | string[]>>;
 const values = (query: Query, name: string): string[] => [query[name] ?? []].flat();
-const queryFault = (message: string) => new BadRequest(message, { kind: 'placement.query.bad_value' });
 
 export const wishOf = (query: Query, suffix: string, dialect: Dialect): Wish => ({
   resources: resourcesOf(values(query, `resources${suffix}`).at(-1)),
@@ -27,7 +26,7 @@ export const wishOf = (query: Query, suffix: string, dialect: Dialect): Wish => 
 /** A filter that this version does not know is an unknown parameter. */
 export function refuseUnknown(query: Query, known: (name: string) => boolean): void {
   const unknown = Object.keys(query).filter(name => !known(name));
-  if (unknown.length > 0) throw queryFault(`Invalid query string parameters: Additional properties are not allowed (${unknown.map(n => `'${n}'`).join(', ')} ${unknown.length === 1 ? 'was' : 'were'} unexpected)`);
+  if (unknown.length > 0) throw new BadRequest(`Invalid query string parameters: Additional properties are not allowed (${unknown.map(n => `'${n}'`).join(', ')} ${unknown.length === 1 ? 'was' : 'were'} unexpected)`);
 }
 
 /** `VCPU:1,MEMORY_MB:64` */
@@ -36,9 +35,9 @@ function resourcesOf(text: string | undefined): Amounts {
   const amounts: Amounts = {};
   for (const part of text.split(',')) {
     const [name = '', amount = ''] = part.split(':');
-    if (!/^\d{1,9}$/.test(amount) || name === '') throw queryFault(`Badly formed resources parameter. Expected resources query string parameter in form: ?resources=VCPU:2,MEMORY_MB:1024. Got: ${text}.`);
-    if (Number(amount) < 1) throw queryFault(`Badly formed resources parameter. Expected resources query string parameter in form: ?resources=VCPU:2,MEMORY_MB:1024. Got: ${name}:${amount}.`);
-    if (!(CLASSES as readonly string[]).includes(name)) throw queryFault(`Invalid resource class in resources parameter: No such resource class ${name}.`);
+    if (!/^\d{1,9}$/.test(amount) || name === '') throw new BadRequest(`Badly formed resources parameter. Expected resources query string parameter in form: ?resources=VCPU:2,MEMORY_MB:1024. Got: ${text}.`);
+    if (Number(amount) < 1) throw new BadRequest(`Badly formed resources parameter. Expected resources query string parameter in form: ?resources=VCPU:2,MEMORY_MB:1024. Got: ${name}:${amount}.`);
+    if (!STANDARD_CLASSES.includes(name)) throw new BadRequest(`Invalid resource class in resources parameter: No such resource class ${name}.`);
     amounts[name as ResourceClass] = Number(amount);
   }
   return amounts;
@@ -48,7 +47,7 @@ function resourcesOf(text: string | undefined): Amounts {
 function traitsOf(texts: readonly string[], name: string, dialect: Dialect): Pick<Wish, 'required' | 'forbidden'> {
   const required: string[][] = [];
   const forbidden: string[] = [];
-  const bad = (text: string) => queryFault(`Invalid query string parameters: Expected '${name}' parameter value of the form: HW_CPU_X86_VMX,${dialect.has('forbidden traits') ? '!CUSTOM_MAGIC' : 'CUSTOM_MAGIC'}. Got: "${text}"`);
+  const bad = (text: string) => new BadRequest(`Invalid query string parameters: Expected '${name}' parameter value of the form: HW_CPU_X86_VMX,${dialect.has('forbidden traits') ? '!CUSTOM_MAGIC' : 'CUSTOM_MAGIC'}. Got: "${text}"`);
   for (const text of dialect.has('any of traits') ? texts : texts.slice(-1)) {
     if (dialect.has('any of traits') && text.startsWith('in:')) {
       required.push(text.slice(3).split(',').map(t => trait(t, text)));
@@ -71,12 +70,12 @@ function traitsOf(texts: readonly string[], name: string, dialect: Dialect): Pic
 function aggregatesOf(texts: readonly string[], name: string, dialect: Dialect): Pick<Wish, 'memberOf' | 'notMemberOf'> {
   const memberOf: string[][] = [];
   const notMemberOf: string[] = [];
-  if (texts.length > 1 && !dialect.has('repeated member_of')) throw queryFault('Multiple member_of parameters are not supported');
+  if (texts.length > 1 && !dialect.has('repeated member_of')) throw new BadRequest('Multiple member_of parameters are not supported');
   for (const text of texts) {
     const no = text.startsWith('!') && dialect.has('forbidden aggregates');
     const rest = no ? text.slice(1) : text;
     const ids = rest.startsWith('in:') ? rest.slice(3).split(',') : [rest];
-    for (const id of ids) if (!isUuidLike(id)) throw queryFault(`Invalid query string parameters: Expected '${name}' parameter to contain valid UUID(s). Got: ${text}`);
+    for (const id of ids) if (!isUuidLike(id)) throw new BadRequest(`Invalid query string parameters: Expected '${name}' parameter to contain valid UUID(s). Got: ${text}`);
     if (no) notMemberOf.push(...ids);
     else memberOf.push(ids);
   }
@@ -84,7 +83,7 @@ function aggregatesOf(texts: readonly string[], name: string, dialect: Dialect):
 }
 
 function treeOf(text: string | undefined): string | undefined {
-  if (text !== undefined && !isUuidLike(text)) throw queryFault(`Invalid query string parameters: Expected 'in_tree' parameter to be a format of uuid. Got: ${text}`);
+  if (text !== undefined && !isUuidLike(text)) throw new BadRequest(`Invalid query string parameters: Expected 'in_tree' parameter to be a format of uuid. Got: ${text}`);
   return text;
 }
 

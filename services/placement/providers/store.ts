@@ -14,6 +14,12 @@ export interface Inventory {
   readonly allocation_ratio: number;
 }
 
+/** Every class that has a name upstream (os-resource-classes): all can be asked for, and of most there is nothing. */
+export const STANDARD_CLASSES: readonly string[] = [
+  ...CLASSES, 'PCI_DEVICE', 'SRIOV_NET_VF', 'NUMA_SOCKET', 'NUMA_CORE', 'NUMA_THREAD', 'NUMA_MEMORY_MB', 'IPV4_ADDRESS', 'VGPU', 'VGPU_DISPLAY_HEAD', 'NET_BW_EGR_KILOBIT_PER_SEC', 'NET_BW_IGR_KILOBIT_PER_SEC', 'PCPU',
+  'MEM_ENCRYPTION_CONTEXT', 'FPGA', 'PGPU', 'NET_PACKET_RATE_KILOPACKET_PER_SEC', 'NET_PACKET_RATE_EGR_KILOPACKET_PER_SEC', 'NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC',
+];
+
 /** A compute host, as placement sees it: a tree of one. */
 export interface Provider {
   readonly uuid: string;
