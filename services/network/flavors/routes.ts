@@ -1,42 +1,30 @@
-import { brokenReference, duplicateOf, transaction } from '@cumulet/db';
+import { duplicateOf, type Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, Fault, newId, NotFound } from '@cumulet/wire';
 import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
-import { reading } from '../rest/reading.ts';
+import { operationsOf } from '../rest/operations.ts';
 import { BindingBody, CreateFlavor, Flavors, ServiceProfileBody, ServiceProfiles, UpdateFlavor } from './flavors.ts';
 
 /** What an administrator names for users to choose. The one router service here has no drivers to choose from: a profile carries its metainfo. */
 export function flavorRoutes(rt: Runtime): Operation[] {
   const flavorOf = (ctx: Context) => find(rt.db, ctx, Flavors, ctx.params['id'] ?? '');
   const profileOf = (ctx: Context, id = ctx.params['id'] ?? '') => find(rt.db, ctx, ServiceProfiles, id);
-  const given = (fields: object) => Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined));
+  const flavors = operationsOf(rt, Flavors, { path: '/flavors', one: 'a flavor of a network service', many: 'flavors of network services' });
+  const profiles = operationsOf(rt, ServiceProfiles, { path: '/service_profiles', one: 'a service profile', many: 'service profiles' });
   return [
-    ...reading(rt, Flavors, { path: '/flavors', one: 'a flavor of a network service', many: 'flavors of network services', hidden: 'flavors' }),
-    operation({
-      id: 'flavors.create', summary: 'Create a flavor of a network service', method: 'POST', path: '/flavors', policy: 'create_flavor', body: CreateFlavor, status: 201,
-      handler: async ctx => {
+    ...flavors.reading(),
+    flavors.creating(CreateFlavor, {
+      given: body => [body.flavor],
+      async insert(trx, ctx, b) {
+        ctx.permit({});
         const id = newId();
-        await rt.db('network_flavors').insert({ id, description: '', ...given(ctx.body.flavor) });
-        return { flavor: await writtenView(rt.db, ctx, Flavors, id) };
+        await trx('network_flavors').insert({ id, description: '', ...given(b) });
+        return id;
       },
     }),
-    operation({
-      id: 'flavors.update', summary: 'Update a flavor of a network service', method: 'PUT', path: '/flavors/:id', policy: 'update_flavor', body: UpdateFlavor,
-      handler: async ctx => {
-        const { id } = await flavorOf(ctx as Context);
-        const change = given(ctx.body.flavor);
-        if (Object.keys(change).length > 0) await rt.db('network_flavors').where({ id }).update(change);
-        return { flavor: await writtenView(rt.db, ctx, Flavors, id) };
-      },
-    }),
-    operation({
-      id: 'flavors.delete', summary: 'Delete a flavor of a network service', method: 'DELETE', path: '/flavors/:id', policy: 'delete_flavor', status: 204,
-      handler: async ctx => {
-        await rt.db('network_flavors').where({ id: (await flavorOf(ctx as Context)).id }).delete();
-        return new Reply(204);
-      },
-    }),
+    flavors.updating(UpdateFlavor, { change: (trx, _, { id }, { flavor }) => change(trx, 'network_flavors', id, flavor) }),
+    flavors.deleting({ remove: (trx, { id }) => trx('network_flavors').where({ id }).delete() }),
     operation({
       id: 'service_profiles.list', summary: 'List service profiles', method: 'GET', path: '/service_profiles', policy: { anyone: 'as upstream a list is filtered by get_service_profile, not refused' }, query: AnyQuery,
       handler: ctx => (ctx.allows('get_service_profile') ? list(rt.db, ctx, ServiceProfiles, rt.settings.http.maxLimit) : { service_profiles: [] }),
@@ -45,40 +33,26 @@ export function flavorRoutes(rt: Runtime): Operation[] {
       id: 'service_profiles.show', summary: 'Show a service profile', method: 'GET', path: '/service_profiles/:id', policy: 'get_service_profile', query: AnyQuery,
       handler: async ctx => ({ service_profile: pick(ServiceProfiles.view(await profileOf(ctx as Context)), fieldsOf(ctx.query)) }),
     }),
-    operation({
-      id: 'service_profiles.create', summary: 'Create a service profile', method: 'POST', path: '/service_profiles', policy: 'create_service_profile', body: ServiceProfileBody, status: 201,
-      handler: async ctx => {
-        const b = ctx.body.service_profile;
+    profiles.creating(ServiceProfileBody, {
+      given: body => [body.service_profile],
+      async insert(trx, ctx, b) {
+        ctx.permit({});
         if (b.driver) throw noDriver(b.driver);
         if (!b.metainfo) throw new BadRequest('Invalid input for operation: Service Profile needs either a driver or metainfo.', { kind: 'ServiceProfileEmpty' });
         const id = newId();
-        await rt.db('service_profiles').insert({ id, description: '', ...given(b) });
-        return { service_profile: await writtenView(rt.db, ctx, ServiceProfiles, id) };
+        await trx('service_profiles').insert({ id, description: '', ...given(b) });
+        return id;
       },
     }),
-    operation({
-      id: 'service_profiles.update', summary: 'Update a service profile', method: 'PUT', path: '/service_profiles/:id', policy: 'update_service_profile', body: ServiceProfileBody,
-      handler: async ctx => {
-        const b = ctx.body.service_profile;
+    profiles.updating(ServiceProfileBody, {
+      async change(trx, _, { id }, { service_profile: b }) {
         if (b.driver) throw noDriver(b.driver);
-        const { id } = await profileOf(ctx as Context);
-        return transaction(rt.db, async trx => {
-          await trx('service_profiles').where({ id }).forUpdate().first('id');
-          if (await trx('flavor_service_profiles').where({ service_profile_id: id }).first('flavor_id')) throw inUse(id);
-          const change = given(b);
-          if (Object.keys(change).length > 0) await trx('service_profiles').where({ id }).update(change);
-          return { service_profile: await writtenView(trx, ctx, ServiceProfiles, id) };
-        });
+        await trx('service_profiles').where({ id }).forUpdate().first('id');
+        if (await trx('flavor_service_profiles').where({ service_profile_id: id }).first('flavor_id')) throw inUse(id);
+        await change(trx, 'service_profiles', id, b);
       },
     }),
-    operation({
-      id: 'service_profiles.delete', summary: 'Delete a service profile', method: 'DELETE', path: '/service_profiles/:id', policy: 'delete_service_profile', status: 204,
-      handler: async ctx => {
-        const { id } = await profileOf(ctx as Context);
-        await transaction(rt.db, async trx => { await trx('service_profiles').where({ id }).delete(); }).catch((error: unknown) => { throw brokenReference(error) === undefined ? error : inUse(id); });
-        return new Reply(204);
-      },
-    }),
+    profiles.deleting({ remove: (trx, { id }) => trx('service_profiles').where({ id }).delete(), inUse: ({ id }) => inUse(id) }),
     operation({
       id: 'flavors.add_profile', summary: 'Offer a service profile by a flavor', method: 'POST', path: '/flavors/:id/service_profiles', policy: 'create_flavor_service_profile', body: BindingBody, status: 201,
       handler: async ctx => {
@@ -115,6 +89,10 @@ export function flavorRoutes(rt: Runtime): Operation[] {
   ];
 }
 
+const given = (fields: object) => Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined));
+async function change(trx: Trx, table: string, id: string, fields: object): Promise<void> {
+  if (Object.keys(given(fields)).length > 0) await trx(table).where({ id }).update(given(fields));
+}
 const noDriver = (driver: string) => new NotFound(`Service Profile driver ${driver} could not be found.`, { kind: 'ServiceProfileDriverNotFound' });
 const inUse = (id: string) => new Conflict(`Service Profile ${id} is used by some service instance.`, { kind: 'ServiceProfileInUse' });
 const notBound = (profile: string, flavor: string) => new NotFound(`Service Profile ${profile} is not associated with flavor ${flavor}.`, { kind: 'FlavorServiceProfileBindingNotFound' });
