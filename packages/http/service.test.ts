@@ -47,6 +47,9 @@ test('a path may name its format, a name may end like one', async () => {
   expect((await call('POST', `/v2.1/${'p'.repeat(32)}/things/01234567-89ab-cdef-0123-456789abcdef/action.json`, { 'os-stop': null })).status).toBe(202);
   expect((await call('GET', '/v2.1/things/none.json')).status).toBe(403);
 });
+test('slashes too many count as one', async () => {
+  expect((await call('POST', `//v2.1//${'p'.repeat(32)}//things?x=//`, { thing: { name: 'a' } })).status).toBe(202);
+});
 test('errors have upstream\'s shape', async () => {
   expect(await call('GET', '/v2.1/things/none')).toMatchObject({ status: 404, body: { itemNotFound: { code: 404, message: 'Thing none could not be found.' } } });
   expect(await call('GET', '/v2.1/things/x')).toMatchObject({ status: 403, body: { forbidden: { code: 403, message: "Policy doesn't allow own to be performed." } } });

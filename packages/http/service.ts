@@ -27,7 +27,8 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
     requestIdHeader: false,
     genReqId: requestId,
     rewriteUrl: req => {
-      const [path, rest] = cut(req.url ?? '/');
+      const [given, rest] = cut(req.url ?? '/');
+      const path = given.replaceAll(/\/{2,}/g, '/');   // as paste.urlmap, in front of every service of upstream's: fog joins addresses carelessly
       const plain = spec.formatInPath ? withoutFormat(path, literals) : path;
       return `${spec.projectInPath ? withoutProject(req, plain, spec.prefixes, firsts) : plain}${rest}`;
     },

@@ -22,7 +22,7 @@ export interface Bootstrapped {
 }
 
 const immutable = JSON.stringify({ immutable: true });
-const defaultPaths: Partial<Record<ServiceName, string>> = { identity: '/v3/', compute: '/v2.1', volume: '/v3/$(project_id)s' };
+const defaultPaths: Partial<Record<ServiceName, string>> = { identity: '/v3', compute: '/v2.1', volume: '/v3/$(project_id)s' };
 
 /**
  * Brings a database to where a cloud can be used: domain, projects, users, roles, catalogue, keys. May be run at every start: what is there
