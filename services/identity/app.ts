@@ -29,28 +29,29 @@ import { userRoutes } from './users/routes.ts';
 import { versionRoutes } from './versions/routes.ts';
 
 /** The table of contents. */
-export const operations = (identity: Identity): Operation[] => [
-  ...versionRoutes(),
-  ...tokenRoutes(identity),
-  ...userRoutes(identity),
-  ...groupRoutes(identity),
-  ...domainRoutes(identity),
-  ...domainConfigRoutes(identity),
-  ...projectRoutes(identity),
-  ...roleRoutes(identity),
-  ...impliedRoleRoutes(identity),
-  ...grantRoutes(identity),
-  ...assignmentRoutes(identity),
-  ...forgetting(identity, [...regionRoutes(identity), ...serviceRoutes(identity), ...endpointRoutes(identity), ...endpointFilterRoutes(identity)]),
-  ...credentialRoutes(identity),
-  ...ec2Routes(identity),
-  ...appCredRoutes(identity),
-  ...trustRoutes(identity),
-  ...limitRoutes(identity),
-  ...policyRoutes(identity),
-  ...federationRoutes(),
-  ...oauthRoutes(),
-];
+export function operations(identity: Identity): Operation[] {
+  const offered = [
+    ...tokenRoutes(identity),
+    ...userRoutes(identity),
+    ...groupRoutes(identity),
+    ...domainRoutes(identity),
+    ...domainConfigRoutes(identity),
+    ...projectRoutes(identity),
+    ...roleRoutes(identity),
+    ...impliedRoleRoutes(identity),
+    ...grantRoutes(identity),
+    ...assignmentRoutes(identity),
+    ...forgetting(identity, [...regionRoutes(identity), ...serviceRoutes(identity), ...endpointRoutes(identity), ...endpointFilterRoutes(identity)]),
+    ...credentialRoutes(identity),
+    ...ec2Routes(identity),
+    ...appCredRoutes(identity),
+    ...trustRoutes(identity),
+    ...limitRoutes(identity),
+    ...policyRoutes(identity),
+  ];
+  // What only says that it is not here is not in the JSON home.
+  return [...versionRoutes(offered), ...offered, ...federationRoutes(), ...oauthRoutes()];
+}
 
 /** Whoever has changed the catalogue reads it as changed in the next request. */
 const forgetting = (identity: Identity, all: readonly Operation[]): Operation[] => all.map(op => (op.method === 'GET' ? op : {

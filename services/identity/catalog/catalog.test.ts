@@ -33,6 +33,20 @@ test('regions', async () => {
   expect((await demo('POST', '/v3/regions', { region: { id: 'x' } })).status).toBe(403);
 });
 
+test('the JSON home names what is offered, and only to whom it is wanted by', async () => {
+  const got = async (url: string, accept: string) => { const r = await cloud.app.inject({ method: 'GET', url, headers: { accept } }); return [r.statusCode, r.headers['content-type'], r.json()]; };
+  const rel = 'https://docs.openstack.org/api/openstack-identity/3';
+  const [status, type, { resources }] = await got('/v3', 'application/json-home');
+  expect([status, type]).toEqual([200, 'application/json-home']);
+  expect(resources[`${rel}/rel/users`]).toEqual({ href: '/users' });
+  expect(resources[`${rel}/ext/OS-TRUST/1.0/rel/trust_role`]).toEqual({ 'href-template': '/OS-TRUST/trusts/{trust_id}/roles/{role_id}', 'href-vars': { trust_id: `${rel}/ext/OS-TRUST/1.0/param/trust_id`, role_id: `${rel}/param/role_id` } });
+  expect(resources[`${rel}/rel/limits`]).toEqual({ href: '/limits', hints: { status: 'experimental' } });
+  expect(Object.keys(resources)).toHaveLength(91);
+  expect((await got('/', 'application/json;q=0.5, application/json-home;q=0.8'))[2].resources[`${rel}/rel/user`]['href-template']).toBe('/v3/users/{user_id}');
+  expect((await got('/v3', 'application/json-home;q=0.5, application/json'))[2]).toHaveProperty('version');
+  expect((await got('/', '*/*'))[0]).toBe(300);
+});
+
 test('services and endpoints come and go in the catalogue', async () => {
   const s = await service('thing', { description: 'd', extra_word: 1 });
   expect(s).toMatchObject({ type: 'thing', name: 'thing', enabled: true, description: 'd', extra_word: 1 });
