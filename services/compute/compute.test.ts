@@ -1,3 +1,4 @@
+import { serviceUrl } from '@cumulet/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { as } from '../../test/harness/service.ts';
 import { testCloud, type TestCloud } from './testing/cloud.ts';
@@ -101,7 +102,8 @@ describe('a server\'s life', () => {
     await c.t.rt.db('compute_hosts').update({ forced_down: false });
     // A lock is no matter for images.
     await c.act(id, { lock: null }, { who: 'admin' });
-    expect(await c.act(id, { createBackup: { name: 'b', backup_type: 'daily', rotation: 1 } })).toMatchObject({ status: 202 });
+    const backup = await c.act(id, { createBackup: { name: 'b', backup_type: 'daily', rotation: 1 } });
+    expect(backup).toMatchObject({ status: 202, headers: { location: expect.stringMatching(new RegExp(`^${serviceUrl(c.t.rt.settings, 'image')}/images/[0-9a-f-]{36}$`)) } });
     await c.t.drain();
     await c.act(id, { unlock: null }, { who: 'admin' });
     await c.act(id, { shelve: null });

@@ -1,5 +1,6 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import { serviceUrl } from '@cumulet/service';
 import { BadRequest, Fault, Forbidden, shape, type Change } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
@@ -18,9 +19,9 @@ const CreateBackup = shape('CreateBackup', z.strictObject({ createBackup: z.stri
 export const changes: Change[] = [{ at: '2.45', trait: 'image id in the body', why: 'createImage and createBackup answer with the image\'s id, not with its address' }];
 
 const quota = (error: unknown): never => { throw error instanceof Fault && error.status === 413 ? new Forbidden(error.message) : error; };
-const answer = (ctx: Context, imageId: string | undefined): Reply => {
+const answer = (c: Compute, ctx: Context, imageId: string | undefined): Reply => {
   if (ctx.dialect.has('image id in the body')) return new Reply(202, imageId === undefined ? undefined : { image_id: imageId });
-  return new Reply(202, undefined, imageId === undefined ? {} : { location: `${ctx.baseUrl.replace(/:\d+$/, ':9292')}/images/${imageId}` });
+  return new Reply(202, undefined, imageId === undefined ? {} : { location: `${serviceUrl(c.rt.settings, 'image')}/images/${imageId}` });
 };
 
 export const routes = (c: Compute): Operation[] => [
@@ -42,7 +43,7 @@ export const routes = (c: Compute): Operation[] => [
           prepare: async (_, __, taskId) => { const id = await snapshotImage(c, trx, row, taskId, { name: b.name, properties }).catch(quota); return { input: { serverId: row.id, imageId: id, prune: [] }, reply: id }; },
         });
       }) as string;
-      return answer(ctx as never, imageId);
+      return answer(c, ctx as never, imageId);
     },
   }),
   operation({
@@ -62,7 +63,7 @@ export const routes = (c: Compute): Operation[] => [
           },
         });
       }) as string;
-      return answer(ctx as never, b.rotation === 0 ? undefined : imageId);
+      return answer(c, ctx as never, b.rotation === 0 ? undefined : imageId);
     },
   }),
 ];
