@@ -37,7 +37,7 @@ export const image = z.strictObject({
   propertyQuota: z.coerce.number().int().min(-1).default(128),
   tagQuota: z.coerce.number().int().min(-1).default(128),
   locationQuota: z.coerce.number().int().min(-1).default(10),
-  /** Of one project, -1 is unlimited; sizes in MiB. A project's own limits come from the identity service's unified limits. */
+  /** Of one project, -1 is unlimited; sizes in MiB. What Identity's unified limits have registered for the service comes before these. */
   limits: z.strictObject({
     image_count_total: z.coerce.number().int().min(-1).default(-1), image_size_total: z.coerce.number().int().min(-1).default(-1),
     image_stage_total: z.coerce.number().int().min(-1).default(-1), image_count_uploading: z.coerce.number().int().min(-1).default(-1),

@@ -17,3 +17,13 @@ export async function limitsOfProjects(trx: Trx, projectIds: readonly string[]):
   const rows: LimitRow[] = await limits(trx).whereIn('limits.project_id', [...projectIds]).orderBy('limits.id');
   return Map.groupBy(rows, r => r.project_id as string);
 }
+
+/** For other services: a project's limits by resource, as registered for a service in the region (or in all of them); the project's own before the registered ones. Empty where none are. */
+export async function unifiedLimits(trx: Trx, o: { readonly type: string; readonly region: string; readonly projectId: string }): Promise<Record<string, number>> {
+  const rows: { resource_name: string; most: number }[] = await trx('registered_limits as g').join('services as s', 's.id', 'g.service_id')
+    .leftJoin('limits as l', on => on.on('l.registered_limit_id', 'g.id').onVal('l.project_id', o.projectId))
+    .where('s.type', o.type).where(where => where.where('g.region_id', o.region).orWhereNull('g.region_id'))
+    // What is registered for the region counts more than what is for all.
+    .orderByRaw('g.region_id nulls first').select('g.resource_name', trx.raw('coalesce(l.resource_limit, g.default_limit) as most'));
+  return Object.fromEntries(rows.map(r => [r.resource_name, r.most]));
+}
