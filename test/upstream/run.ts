@@ -1,5 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { startPrivateLibvirtd, type PrivateLibvirtd } from '@cumulet/drivers/hypervisor';
 import { startCloud, type TestCloud } from '../harness/cloud.ts';
 import { eventually, runner } from '../harness/processes.ts';
 import { secondWorker } from '../harness/second-worker.ts';
@@ -30,21 +31,23 @@ process.exitCode = await run(area, regex ?? area.regex);
 async function run(of: Area, wanted: string): Promise<number> {
   const folder = mkdtempSync('/tmp/cumulet-upstream-');
   const site = name === 'image' ? await imageSite() : undefined;
+  const daemons = of.hosts && of.env['CUMULET_HYPERVISOR_DRIVER'] === 'libvirt' ? await twoDaemons() : undefined;
   // Keystone lets a project go while its volumes are still being deleted; tempest counts on it.
-  const cloud = await startCloud({ readyMs: 300_000, env: { CUMULET_PASSWORDS_ADMIN: password, CUMULET_PASSWORDS_DEMO: password, CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...of.env, ...site?.env } });
+  const cloud = await startCloud({ readyMs: 300_000, env: { CUMULET_PASSWORDS_ADMIN: password, CUMULET_PASSWORDS_DEMO: password, CUMULET_IDENTITY_DELETE_PROJECTS_IN_USE: 'true', ...of.env, ...site?.env, ...daemons?.first } })
+    .catch(async (error: unknown) => { await daemons?.stop(); throw error; });
   let other: Awaited<ReturnType<typeof secondWorker>> | undefined;
   try {
     if (of.hosts) {
-      other = await secondWorker(cloud, { host: 'second', env: of.env });
+      other = await secondWorker(cloud, { host: 'second', env: { ...of.env, ...daemons?.second } });
       await eventually(async () => (await cloud.admin('hypervisor', 'list', '-f', 'value', '-c', 'ID')).split('\n').length === 2, 60_000, 'two hosts');
     }
     for (const command of of.prepare ?? []) await cloud.admin(...command);
-    if (name === 'compute' || of.suite !== 'tempest') await secondImage(cloud, folder);
+    if (of.hosts || of.suite !== 'tempest') await secondImage(cloud, folder);
     await site?.addRemote(cloud);
     const variables = of.suite === 'tempest' ? await tempest(cloud, folder, of, site?.httpImage) : writeClouds(folder, of.suite, { authUrl: `http://127.0.0.1:${cloud.ports.identity}/v3`, password });
     const began = Date.now();
     let printed = '';
-    const child = await runner.spawn('stestr', ['run', '--concurrency', of.serial ? '1' : '2', wanted], {
+    const child = await runner.spawn('stestr', ['run', '--concurrency', String(of.concurrency ?? 2), wanted], {
       cwd: folder, env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', ...variables },
       onLine: line => { printed += `${line}\n`; if (/^\{\d+\}/.test(line)) console.log(line); },
     });
@@ -54,14 +57,35 @@ async function run(of: Area, wanted: string): Promise<number> {
     site?.close();
     await other?.stop();
     await cloud.end();
+    await daemons?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** A libvirtd for each host, and the settings that lead there: guests move from one to the other. */
+async function twoDaemons(): Promise<{ readonly first: Readonly<Record<string, string>>; readonly second: Readonly<Record<string, string>>; stop(): Promise<void> }> {
+  const started: { readonly folder: string; readonly daemon: PrivateLibvirtd }[] = [];
+  const next = async () => {
+    const folder = mkdtempSync('/tmp/cumulet-libvirt-');
+    const daemon = await startPrivateLibvirtd({ dir: folder, runner });
+    started.push({ folder, daemon });
+    return { CUMULET_HYPERVISOR_LIBVIRT_SOCKET: daemon.socketPath, CUMULET_HYPERVISOR_MIGRATION_URI: `qemu+unix:///system?socket=${daemon.socketPath}` };
+  };
+  return {
+    first: await next(), second: await next(),
+    async stop() {
+      for (const { folder, daemon } of started) {
+        await daemon.stop({ guests: 'destroy' });
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  };
 }
 
 /** tempest.conf; returns the variables that lead there. */
 async function tempest(cloud: TestCloud, folder: string, of: Area, httpImage: string | undefined): Promise<Readonly<Record<string, string>>> {
   const image = of.guests ? await guestImage(runner, cacheFolder(process.env)) : undefined;
-  writeConfiguration(folder, { ...await factsOf(cloud, password), httpImage, guestImage: image, hosts: of.hosts ?? 1, scopes: of.scopes === true });
+  writeConfiguration(folder, { ...await factsOf(cloud, password), httpImage, guestImage: image, hosts: of.hosts ?? 1, scopes: of.scopes === true, consoles: of.env['CUMULET_HYPERVISOR_DRIVER'] !== 'fake' });
   return { TEMPEST_CONFIG_DIR: join(folder, 'etc'), TEMPEST_CONFIG: 'tempest.conf' };
 }
 
