@@ -39,6 +39,28 @@ test('subnets of an external network are its owner\'s', async () => {
   expect((await demo('GET', `/v2.0/subnets?network_id=${external.id}`)).body.subnets).toEqual([]);
   expect((await admin('GET', `/v2.0/subnets?network_id=${external.id}`)).body.subnets).toHaveLength(1);
 });
+test('anybody reads where floating IPs come from', async () => {
+  const external = (await demo('GET', '/v2.0/networks?router:external=true')).body.networks[0];
+  await admin('POST', '/v2.0/subnets', { subnet: { network_id: external.id, ip_version: 6, cidr: 'fd00:5::/64' } });
+  const { floatingip_pools: pools } = (await demo('GET', '/v2.0/floatingip_pools')).body;
+  expect(pools).toEqual([{ network_id: external.id, subnet_id: expect.any(String), subnet_name: expect.any(String), cidr: expect.stringMatching(/^[\d.]+\/\d+$/), project_id: callers.demo.projectId, tenant_id: callers.demo.projectId }]);
+  expect((await demo('GET', `/v2.0/floatingip_pools?subnet_id=${pools[0].subnet_id}&fields=cidr`)).body.floatingip_pools).toEqual([{ cidr: pools[0].cidr }]);
+  expect((await demo('POST', '/v2.0/floatingips', { floatingip: { floating_network_id: external.id, subnet_id: pools[0].subnet_id } })).status).toBe(201);
+});
+test('an administrator gives a port another MAC address by null, with the addresses that follow from it', async () => {
+  const lan = (await admin('POST', '/v2.0/networks', { network: {} })).body.network.id;
+  await admin('POST', '/v2.0/subnets', { subnet: { network_id: lan, ip_version: 6, cidr: 'fd00:6::/64', ipv6_ra_mode: 'slaac', ipv6_address_mode: 'slaac' } });
+  const before = (await admin('POST', '/v2.0/ports', { port: { network_id: lan, tags: ['b', 'a'] } })).body.port;
+  expect(before.tags).toEqual(['b', 'a']);
+  const after = (await admin('PUT', `/v2.0/ports/${before.id}`, { port: { mac_address: null } })).body.port;
+  expect(after.mac_address).toMatch(/^fa:16:3e(:[\da-f]{2}){3}$/);
+  expect([after.mac_address, after.fixed_ips[0].ip_address]).not.toEqual([before.mac_address, before.fixed_ips[0].ip_address]);
+  expect(after.fixed_ips[0].ip_address).toMatch(/ff:fe/);
+  const mine = (await demo('POST', '/v2.0/ports', { port: { network_id: network } })).body.port.id;
+  expect((await demo('PUT', `/v2.0/ports/${mine}`, { port: { mac_address: null } })).status).toBe(403);
+  const [one, other] = [(await admin('POST', '/v2.0/ports', { port: { network_id: lan } })).body.port, after];
+  expect(message(await admin('PUT', `/v2.0/ports/${one.id}`, { port: { mac_address: other.mac_address } }))).toEqual([409, `Unable to complete operation for network ${lan}. The mac address ${other.mac_address} is in use.`]);
+});
 test('what cannot be done is refused, not left out', async () => {
   const port = (more: object) => demo('POST', '/v2.0/ports', { port: { network_id: network, ...more } });
   expect(message(await port({ bogus: 'example.org.' }))).toEqual([400, "Unrecognized attribute(s) 'bogus'"]);

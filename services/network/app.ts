@@ -5,6 +5,7 @@ import { addressGroupRoutes } from './address_groups/routes.ts';
 import { addressScopeRoutes } from './address_scopes/routes.ts';
 import { agentRoutes } from './agents/routes.ts';
 import { flavorRoutes } from './flavors/routes.ts';
+import { floatingIpPoolRoutes } from './floating_ips/pools.ts';
 import { floatingIpRoutes } from './floating_ips/routes.ts';
 import { availabilityRoutes } from './networks/availability.ts';
 import { networkRoutes } from './networks/routes.ts';
@@ -29,6 +30,6 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
 const makeTyped = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
   name: 'network', title: 'Cumulet network (Neutron v2)', prefixes: ['/v2.0'], formatInPath: true, dress: neutronDress,
   operations: [
-    ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...subnetPoolRoutes(rt), ...addressScopeRoutes(rt), ...addressGroupRoutes(rt), ...rbacRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...portForwardingRoutes(rt), ...quotaRoutes(rt), ...flavorRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
+    ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...subnetPoolRoutes(rt), ...addressScopeRoutes(rt), ...addressGroupRoutes(rt), ...rbacRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...floatingIpPoolRoutes(rt), ...portForwardingRoutes(rt), ...quotaRoutes(rt), ...flavorRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
   ],
 });

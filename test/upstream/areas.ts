@@ -27,6 +27,8 @@ const simulated = { CUMULET_HYPERVISOR_DRIVER: 'fake', CUMULET_NETWORK_DRIVER: '
 const anywhere = { CUMULET_VOLUME_BACKENDS: '[{name: sim, driver: fake}]' };
 /** What tempest takes for granted where accounts are locked and passwords remembered. */
 const compliance = { CUMULET_IDENTITY_COMPLIANCE_LOCKOUT_FAILURE_ATTEMPTS: '2', CUMULET_IDENTITY_COMPLIANCE_LOCKOUT_DURATION_SECONDS: '5', CUMULET_IDENTITY_COMPLIANCE_UNIQUE_LAST_PASSWORD_COUNT: '2' };
+/** A network that makes itself needs a pool to take its subnet from, and an external network that is the default. */
+const ownNetworks = [['network', 'set', '--default', 'public'], ['subnet', 'pool', 'create', '--default', '--share', '--pool-prefix', '10.111.0.0/16', '--default-prefix-length', '24', 'shared-default']];
 /** For tests that ask for two. */
 const twoBackends = { CUMULET_VOLUME_BACKENDS: '[{name: file, driver: file, path: volumes}, {name: file2, driver: file, path: volumes2}]' };
 
@@ -37,7 +39,7 @@ export const areas: Readonly<Record<string, Area>> = {
   compute: { suite: 'tempest', regex: '^tempest\\.api\\.compute', peer: { passed: 248, failed: 1, skipped: 25 }, hosts: 2, env: { ...simulated, ...anywhere } },
   // Networks that make themselves are for projects that see none.
   autoallocate: { suite: 'tempest', regex: '^tempest\\.api\\.compute\\.admin\\.test_auto_allocate', env: simulated, prepare: [
-    ['network', 'set', '--no-share', 'private'], ['network', 'set', '--default', 'public'], ['subnet', 'pool', 'create', '--default', '--share', '--pool-prefix', '10.111.0.0/16', '--default-prefix-length', '24', 'shared-default'],
+    ['network', 'set', '--no-share', 'private'], ...ownNetworks,
   ] },
   // The same on two libvirtds of one machine, with the scenario that boots on every host. Volumes are files of the first one.
   hosts: { suite: 'tempest', regex: '^tempest\\.(api\\.compute|scenario\\.test_server_multinode)', hosts: 2, env: { CUMULET_HYPERVISOR_DRIVER: 'libvirt', CUMULET_HYPERVISOR_VIRT_TYPE: 'qemu', CUMULET_NETWORK_DRIVER: 'fake' } },
@@ -48,7 +50,7 @@ export const areas: Readonly<Record<string, Area>> = {
   identityplugin: { suite: 'tempest', regex: '^keystone_tempest_plugin', env: { ...simulated, CUMULET_DEMO_ENABLED: 'false' }, scopes: true },
   imageplugin: { suite: 'tempest', regex: '^glance_tempest_plugin', env: simulated, scopes: true },
   volumeplugin: { suite: 'tempest', regex: '^cinder_tempest_plugin\\.(api|rbac)', env: { ...simulated, ...twoBackends }, scopes: true },
-  networkplugin: { suite: 'tempest', regex: '^neutron_tempest_plugin\\.api', env: simulated },
+  networkplugin: { suite: 'tempest', regex: '^neutron_tempest_plugin\\.api', env: simulated, prepare: ownNetworks },
   // The command's older versions of an API (volume v1, identity v2) are of services that are gone.
   openstackclient: { suite: 'openstackclient', regex: 'functional\\.(compute|image|volume\\.v[23]|network|identity\\.v3|common)', env: simulated },
   // They count what the project has.

@@ -66,4 +66,5 @@ const settable = {
 const port = z.strictObject({ ...settable, ...owned, network_id: uuid, tags: z.array(tag).optional() });
 export type PortCreate = z.output<typeof port>;
 export const CreatePorts = shape('PortCreate', z.union([z.strictObject({ port }), z.strictObject({ ports: several('port', port) })]));
-export const UpdatePort = shape('PortUpdate', z.strictObject({ port: z.strictObject(settable) }));
+// Null is a new one.
+export const UpdatePort = shape('PortUpdate', z.strictObject({ port: z.strictObject({ ...settable, mac_address: mac.nullable().optional() }) }));

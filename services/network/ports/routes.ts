@@ -1,4 +1,3 @@
-import { duplicateOf } from '@cumulet/db';
 import type { Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
@@ -9,7 +8,7 @@ import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { readdress } from '../subnets/allocation.ts';
 import { applyNetwork, applyRoutersTo, applySecurity } from '../wiring/enqueue.ts';
 import { CreatePorts, Ports, UpdatePort } from './ports.ts';
-import { checkPairs, deletePort, groupsNeedSecurity, insertPort, options, setGroups } from './service.ts';
+import { checkPairs, deletePort, groupsNeedSecurity, insertPort, options, setGroups, withMac } from './service.ts';
 
 const guarded = ['mac_address', 'port_security_enabled', 'binding:host_id', 'binding:profile', 'allowed_address_pairs'];
 
@@ -37,14 +36,13 @@ export function portRoutes(rt: Runtime): Operation[] {
         checkPairs(b.allowed_address_pairs ?? row.allowed_address_pairs, security);
         if (!security && (b.security_groups ?? row.groups).length > 0) throw b.security_groups?.length ? groupsNeedSecurity() : new Conflict('Port has security group associated. Cannot disable port security or IP address until security group is removed.', { kind: 'PortSecurityPortHasSecurityGroup' });
         const columns = {
-          name: b.name, description: b.description, admin_state_up: b.admin_state_up, port_security_enabled: b.port_security_enabled, device_id: b.device_id === null ? '' : b.device_id, device_owner: b.device_owner === null ? '' : b.device_owner, mac_address: b.mac_address, dns_name: b.dns_name,
+          name: b.name, description: b.description, admin_state_up: b.admin_state_up, port_security_enabled: b.port_security_enabled, device_id: b.device_id === null ? '' : b.device_id, device_owner: b.device_owner === null ? '' : b.device_owner, dns_name: b.dns_name,
           binding_host: b['binding:host_id'] === null ? '' : b['binding:host_id'], binding_vnic_type: b['binding:vnic_type'],
           binding_profile: b['binding:profile'] === undefined ? undefined : JSON.stringify(b['binding:profile'] ?? {}), allowed_address_pairs: b.allowed_address_pairs === undefined ? undefined : JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: b.extra_dhcp_opts === undefined ? undefined : JSON.stringify(options(b.extra_dhcp_opts)),
         };
-        await trx('ports').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) }).catch((error: unknown) => {
-          throw duplicateOf(error) === 'ports_mac' ? new Conflict(`Unable to complete operation for network ${row.network_id}. The mac address ${b.mac_address} is in use.`, { kind: 'MacAddressInUse' }) : error;
-        });
-        if (b.fixed_ips || b.mac_address !== undefined) await readdress(trx, { id: row.id, network_id: row.network_id, mac: b.mac_address ?? row.mac, device_owner: b.device_owner ?? row.device_owner }, row.fixed_ips, b.fixed_ips);
+        await trx('ports').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) });
+        const mac = b.mac_address === undefined ? row.mac : await withMac(trx, row.network_id, b.mac_address ?? undefined, (inner, mac_address) => inner('ports').where({ id: row.id }).update({ mac_address }));
+        if (b.fixed_ips || b.mac_address !== undefined) await readdress(trx, { id: row.id, network_id: row.network_id, mac, device_owner: b.device_owner ?? row.device_owner }, row.fixed_ips, b.fixed_ips);
         if (b.fixed_ips) {
           await applyRoutersTo(rt.tasks, trx, row.id);
           await trx('port_forwardings').where({ internal_port_id: row.id }).whereRaw('not exists (select 1 from ip_allocations a where a.port_id = internal_port_id and a.ip = internal_ip)').delete();

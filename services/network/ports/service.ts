@@ -19,18 +19,22 @@ export async function insertPort(trx: Trx, project: string, network: { id: strin
     binding_profile: JSON.stringify(b['binding:profile'] ?? {}), binding_vnic_type: b['binding:vnic_type'] ?? 'normal', port_security_enabled: security, allowed_address_pairs: JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: JSON.stringify(options(b.extra_dhcp_opts)),
     dns_name: b.dns_name ?? '', made_by_compute: b.madeByCompute ?? false, tags: b.tags ?? [],
   };
-  let mac = '';
-  for (let attempt = 1; ; attempt++) {
-    mac = b.mac_address ?? newMac();
-    try { await trx.transaction(inner => inner('ports').insert({ ...row, mac_address: mac })); break; } catch (error) {
-      if (duplicateOf(error) !== 'ports_mac') throw error;
-      if (b.mac_address !== undefined || attempt === 16) throw new Conflict(`Unable to complete operation for network ${network.id}. The mac address ${mac} is in use.`, { kind: 'MacAddressInUse' });
-    }
-  }
+  const mac = await withMac(trx, network.id, b.mac_address, (inner, mac_address) => inner('ports').insert({ ...row, mac_address }));
   await allocateFor(trx, { id, network_id: network.id, mac, device_owner: row.device_owner }, b.fixed_ips);
   if (security && !b.device_owner?.startsWith('network:')) await setGroups(trx, id, b.security_groups ?? [await defaultGroup(trx, project)], project);
   await checkQuota(trx, project, ['port']);
   return id;
+}
+
+/** Writes a port with the MAC address that was asked for, or with one that nobody on its network has; gives which. 409 when somebody has it. */
+export async function withMac(trx: Trx, networkId: string, wanted: string | undefined, write: (inner: Trx, mac: string) => PromiseLike<unknown>): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    const mac = wanted ?? newMac();
+    try { await trx.transaction(async inner => { await write(inner, mac); }); return mac; } catch (error) {
+      if (duplicateOf(error) !== 'ports_mac') throw error;
+      if (wanted !== undefined || attempt === 16) throw new Conflict(`Unable to complete operation for network ${networkId}. The mac address ${mac} is in use.`, { kind: 'MacAddressInUse' });
+    }
+  }
 }
 
 export const groupsNeedSecurity = () => new BadRequest('Invalid input for operation: Port security must be enabled and port must have an IP address in order to use security groups.', { kind: 'PortSecurityAndIPRequiredForSecurityGroups' });
