@@ -44,7 +44,9 @@ test('every recorded exchange has its like here: status, keys, types, headers', 
       const body = e.request.body === null ? undefined : JSON.parse(rename(JSON.stringify(e.request.body), renamed)) as unknown;
       const mine = await as(app, golden.user === null ? 'nobody' as never : 'admin')(e.request.method, path, body);
       const where = `${file}: ${e.request.method} ${e.request.path}`;
-      if (mine.status !== e.response.status) wrong.push(`${where}: ${mine.status} ${JSON.stringify(mine.body)} instead of ${e.response.status}`);
+      // Peers lack some of the extensions that are here.
+      const more = e.request.path.startsWith('/v2.0/extensions/') && e.response.status === 404 && mine.status === 200;
+      if (mine.status !== e.response.status && !more) wrong.push(`${where}: ${mine.status} ${JSON.stringify(mine.body)} instead of ${e.response.status}`);
       learn(e.response.body, mine.body, renamed);
       // The extension's 404 is an HTML page upstream; its list is as long as what is there.
       if (e.request.path.startsWith('/v2.0/extensions')) continue;
