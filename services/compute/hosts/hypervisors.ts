@@ -30,7 +30,7 @@ export const routes = (c: Compute): Operation[] => {
   };
   const numbers = (h: HostRow) => ({
     vcpus: h.vcpus, memory_mb: h.memory_mb, local_gb: h.disk_gb, vcpus_used: h.used_vcpus, memory_mb_used: h.used_memory_mb + h.reserved_memory_mb, local_gb_used: h.used_disk_gb, free_ram_mb: h.memory_mb - h.used_memory_mb - h.reserved_memory_mb, free_disk_gb: h.disk_gb - h.used_disk_gb,
-    current_workload: 0, running_vms: h.running, disk_available_least: h.facts.freeDiskGiB ?? h.disk_gb - h.used_disk_gb,
+    current_workload: h.busy, running_vms: h.running, disk_available_least: h.facts.freeDiskGiB ?? h.disk_gb - h.used_disk_gb,
   });
   const full = (ctx: Context, h: HostRow) => ({
     ...brief(ctx, h), hypervisor_type: h.facts.type ?? 'QEMU', hypervisor_version: h.facts.version ?? 0, host_ip: h.facts.address ?? '127.0.0.1', ...numbers(h), cpu_info: h.facts.cpuInfo ?? {}, service: { id: uuids(ctx) ? h.service_id : h.num, host: h.host, disabled_reason: h.disabled_reason }, uptime: uptime(h),

@@ -26,8 +26,8 @@ export const changes: Change[] = [
   { at: '2.80', shape: 'Migration', why: 'whose a migration is', down: without('user_id', 'project_id') },
   { at: '2.80', shape: 'ServerMigration', why: 'whose a migration is', down: without('user_id', 'project_id') },
 ];
-interface Row { num: number; id: string; server_id: string; project_id: string; user_id: string; type: string; status: string; source_host: string | null; dest_host: string | null; old_flavor: number | null; new_flavor: number | null; task_id: string | null; created_at: Date; updated_at: Date | null }
-const common = (r: Row) => ({ id: r.num, uuid: r.id, source_compute: r.source_host, dest_compute: r.dest_host, source_node: r.source_host, dest_node: r.dest_host, dest_host: '127.0.0.1', status: r.status, created_at: micros(r.created_at), updated_at: orNull(micros)(r.updated_at), user_id: r.user_id, project_id: r.project_id });
+interface Row { num: number; id: string; server_id: string; project_id: string; user_id: string; type: string; status: string; source_host: string | null; dest_host: string | null; dest_address: string | null; old_flavor: number | null; new_flavor: number | null; task_id: string | null; created_at: Date; updated_at: Date | null }
+const common = (r: Row) => ({ id: r.num, uuid: r.id, source_compute: r.source_host, dest_compute: r.dest_host, source_node: r.source_host, dest_node: r.dest_host, dest_host: r.dest_address, status: r.status, created_at: micros(r.created_at), updated_at: orNull(micros)(r.updated_at), user_id: r.user_id, project_id: r.project_id });
 const underWay = ['queued', 'preparing', 'running', 'post-migrating', 'accepted', 'pre-migrating'];
 const view = (ctx: Context, r: Row) => ({
   ...common(r), old_instance_type_id: r.old_flavor, new_instance_type_id: r.new_flavor, instance_uuid: r.server_id, migration_type: r.type,
@@ -42,7 +42,9 @@ const stateOf = (r: Row, what: string) => new BadRequest(`Migration ${r.id} stat
 
 export const routes = (c: Compute): Operation[] => {
   const { db } = c.rt;
-  const live = (serverId: string) => db('server_migrations as m').where({ server_id: serverId, type: 'live-migration' }).whereIn('m.status', underWay).select('m.*', db.raw(`(select c.progress_done from tasks c where c.parent_id = m.task_id and c.parent_step = 'go') as done, (select c.progress_total from tasks c where c.parent_id = m.task_id and c.parent_step = 'go') as total`));
+  /** With the address of the host that the server goes to. */
+  const migrations = () => db('server_migrations as m').select('m.*', db.raw(`(select h.facts ->> 'address' from compute_hosts h where h.host = m.dest_host order by h.deleted limit 1) as dest_address`));
+  const live = (serverId: string) => migrations().where({ server_id: serverId, type: 'live-migration' }).whereIn('m.status', underWay).select(db.raw(`(select c.progress_done from tasks c where c.parent_id = m.task_id and c.parent_step = 'go') as done, (select c.progress_total from tasks c where c.parent_id = m.task_id and c.parent_step = 'go') as total`));
   const running = async (ctx: Context): Promise<Row> => {
     const row = await serverFor(ctx, db);
     const id = ctx.params['id'] ?? '';
@@ -69,7 +71,7 @@ export const routes = (c: Compute): Operation[] => {
       handler: async ctx => {
         const q = ctx.query;
         const pages = ctx.dialect.has('migration pages');
-        const query = db('server_migrations').orderByRaw('created_at desc nulls last, num desc nulls last');
+        const query = migrations().orderByRaw('created_at desc nulls last, num desc nulls last');
         if (!ctx.allows('os_compute_api:os-migrations:index:all_projects', {})) query.where({ project_id: ctx.caller.projectId ?? '' });
         if (q.host !== undefined) { const host = q.host; query.where(w => w.where({ source_host: host }).orWhere({ dest_host: host })); }
         if (q.source_compute !== undefined) query.where({ source_host: q.source_compute });
