@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { as, callers, testRuntime, type TestRuntime } from '../../test/harness/service.ts';
 import { bootstrap, makeApp, networksForCompute, plans } from './index.ts';
+import { eui64 } from './subnets/addresses.ts';
 import type { NetworkDeps } from './wiring/deps.ts';
 
 let t: TestRuntime;
@@ -94,6 +95,9 @@ test('compute plugs a server, gives it a floating IP and takes it away again', a
   expect(place.tapName.length).toBeLessThanOrEqual(15);
   expect((await nets.ports(t.rt.db, [port.id])).get(port.id)).toMatchObject({ status: 'ACTIVE', device_id: server });
   expect(await nets.serverAt(t.rt.db, network?.id ?? '', port.fixed_ips[0]?.ip_address ?? '')).toBe(server);
+  const linkLocal = eui64({ version: 6, first: 0xfe80n << 112n, length: 64 }, port.mac_address);
+  expect(await nets.serverAt(t.rt.db, network?.id ?? '', linkLocal)).toBe(server);
+  for (const [where, ip] of [[newId(), linkLocal], [network?.id ?? '', 'fe80::1'], [network?.id ?? '', linkLocal.replace('fe80', 'fd80')], [network?.id ?? '', `${linkLocal}%eth0`], [network?.id ?? '', 'x']] as const) expect(await nets.serverAt(t.rt.db, where, ip)).toBeUndefined();
   const demo = as(app, 'demo');
   const external = (await demo('GET', '/v2.0/networks?router:external=true')).body.networks[0].id;
   const fip = await demo('POST', '/v2.0/floatingips', { floatingip: { floating_network_id: external, port_id: port.id } });

@@ -12,7 +12,7 @@ import type { Call } from '../call.ts';
  * sets and configuration files.
  *
  * Addresses of both families are carried: DHCPv6 and router advertisements as a subnet's modes say, forwarding without translation, filters.
- * IPv6 ends at the host: floating IPs, SNAT and what the host forwards to the world are IPv4 only, and so is metadata (169.254.169.254).
+ * IPv6 ends at the host: floating IPs, SNAT and what the host forwards to the world are IPv4 only.
  */
 export interface NetworkDriver {
   readonly name: string;
@@ -63,7 +63,7 @@ export interface NetworkSpec {
   readonly subnets: readonly SubnetSpec[];
   /** All ports with an address from a subnet with DHCP. */
   readonly ports: readonly DhcpPort[];
-  /** Where requests to 169.254.169.254 go; null: the network has no metadata service. */
+  /** Where requests to 169.254.169.254 and, on networks with IPv6, to fe80::a9fe:a9fe go; null: the network has no metadata service. */
   readonly metadata: MetadataTarget | null;
   /** An external network: the place of floating IPs and router gateways. */
   readonly external: boolean;
@@ -108,7 +108,7 @@ export interface DhcpPort {
 }
 
 /**
- * The compute metadata service behind the proxy. The proxy adds `X-Forwarded-For` (the guest's address) and
+ * The compute metadata service behind the proxy. The proxy adds `X-Forwarded-For` (the guest's address; over IPv6 its link-local one) and
  * `X-Neutron-Network-ID`, and removes headers of these and related names (`X-Instance-ID`, `X-Tenant-ID`, …) that a guest sent.
  */
 export type MetadataTarget =

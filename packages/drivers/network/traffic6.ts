@@ -56,6 +56,15 @@ export function ipv6Conformance(get: () => NetworkLab, options: { readonly witho
         expect(await a.ping('fd66:1::1')).toBe(true);
       });
 
+      ipv6('metadata is there over IPv6 too, and knows a guest by what it makes of its MAC address', async lab => {
+        const asked = async () => JSON.parse(await a.get('http://[fe80::a9fe:a9fe%25eth0]/openstack', { 'X-Forwarded-For': 'fe80::1' }) ?? '{}') as Record<string, string>;
+        expect(await asked()).toEqual({});
+        await lab.driver.applyNetwork(call, { ...network(id.blue, 1, 'slaac'), metadata: { socketPath: lab.metadataSocket } });
+        expect(await asked()).toMatchObject({ 'x-forwarded-for': 'fe80::f816:3eff:fe66:1f', 'x-neutron-network-id': id.blue, url: '/openstack' });
+        await lab.driver.applyNetwork(call, network(id.blue, 1, 'slaac'));
+        expect(await asked()).toEqual({});
+      });
+
       ipv6('DHCPv6 gives a port its address and nobody else one, and the router the way out', async lab => {
         c = await boot(lab, port(51, id.green, 'fd66:2::11', [outward]));
         expect(await c.dhcp6()).toEqual({ address: 'fd66:2:0:0:0:0:0:11', dns: 'fd66:0:0:0:0:0:0:53' });

@@ -7,6 +7,7 @@ import { autoTopology } from '../topology/topology.ts';
 import { openTo, sharedWith } from '../rbac/access.ts';
 import { deletePort, insertPort, setGroups } from '../ports/service.ts';
 import { defaultGroup } from '../security_groups/groups.ts';
+import { macOfLinkLocal, parseIp } from '../subnets/addresses.ts';
 import { applyNetwork, applyRoutersTo, applySecurity } from '../wiring/enqueue.ts';
 import { plugPorts, unplugPorts } from '../wiring/host.ts';
 import type { NetworkDeps } from '../wiring/deps.ts';
@@ -129,9 +130,14 @@ export function networksForCompute(o: { db: Db; tasks: Tasks; host?: NetworkDeps
       return place;
     },
     unplug: (call: Call, portId: string): Promise<void> => unplugPorts(here(), call, [portId]),
+    /** Who asks for metadata: by an address of its port, or by the link-local one that it made of its MAC (IPv6). */
     async serverAt(trx: Trx, networkId: string, ip: string): Promise<string | undefined> {
-      if (!isUuid(networkId) || !/^[0-9a-f.:]+$/i.test(ip)) return undefined;
-      const { rows } = await trx.raw(`select p.device_id from ip_allocations a join ports p on p.id = a.port_id where a.network_id = ? and a.ip = ?::inet and p.device_owner like 'compute:%' limit 1`, [networkId, ip]);
+      const address = parseIp(ip);
+      if (!isUuid(networkId) || address === undefined) return undefined;
+      const mac = macOfLinkLocal(address);
+      const { rows } = mac === undefined
+        ? await trx.raw(`select p.device_id from ip_allocations a join ports p on p.id = a.port_id where a.network_id = ? and a.ip = ?::inet and p.device_owner like 'compute:%' limit 1`, [networkId, ip])
+        : await trx.raw(`select device_id from ports where network_id = ? and mac_address = ?::macaddr and device_owner like 'compute:%'`, [networkId, mac]);
       return rows[0]?.device_id;
     },
   };

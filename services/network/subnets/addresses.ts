@@ -73,6 +73,14 @@ function prefixesOf(version: Version, from: bigint, to: bigint): Prefix[] {
   return found;
 }
 
+/** The MAC that a station made a link-local address of (RFC 4291, appendix A); undefined for any other address. */
+export function macOfLinkLocal(ip: Ip): string | undefined {
+  const bytes = Array.from({ length: 8 }, (_, i) => Number((ip.value >> BigInt(56 - 8 * i)) & 0xffn));
+  const [a = 0, b, c, ff, fe, d, e, f] = bytes;
+  if (ip.version !== 6 || ip.value >> 64n !== 0xfe80_0000_0000_0000n || ff !== 0xff || fe !== 0xfe) return undefined;
+  return [a ^ 2, b, c, d, e, f].map(byte => Number(byte).toString(16).padStart(2, '0')).join(':');
+}
+
 /** The address that a station makes of a /64 and its MAC (RFC 4291, appendix A). */
 export function eui64(prefix: Prefix, mac: string): string {
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac.split(':').map(part => Number.parseInt(part, 16));

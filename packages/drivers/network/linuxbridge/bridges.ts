@@ -1,7 +1,7 @@
 import type { Call } from '../../call.ts';
 import type { NetworkSpec } from '../contract.ts';
 import { familyOf } from '../specs.ts';
-import { LEG, METADATA_IP } from './dhcp.ts';
+import { LEG, METADATA_IP, METADATA_IP6, servesMetadata6 } from './dhcp.ts';
 import { firewallBase } from './firewall.ts';
 import { addressesOf, addressLines, quietIpv6, type Host } from './host.ts';
 import type { HostRoutes } from './hostroutes.ts';
@@ -90,12 +90,13 @@ export class Bridges {
       ]);
     }
     await this.#host.ip(call, [`link set ${leg} mtu ${spec.mtu} alias ${this.#names.alias('network', spec.id)}`, `link set ${leg} master ${bridge} up`]);
-    await this.#host.sysctl(call, ['net.ipv4.ip_forward=0', 'net.ipv4.conf.all.promote_secondaries=1', ...quietIpv6(spec.subnets.some(s => s.dhcpIp?.includes(':')), LEG)], space);
+    await this.#host.sysctl(call, ['net.ipv4.ip_forward=0', 'net.ipv4.conf.all.promote_secondaries=1', ...quietIpv6(servesMetadata6(spec) || spec.subnets.some(s => s.dhcpIp?.includes(':')), LEG)], space);
     const wanted = spec.subnets.flatMap(s => s.dhcpIp === null ? [] : [`${s.dhcpIp}/${s.cidr.split('/')[1]}`]);
     if (spec.metadata) wanted.push(`${METADATA_IP}/32`);
     await this.#host.ip(call, [
       `link set ${LEG} mtu ${spec.mtu} up`,
       ...addressLines(LEG, await addressesOf(this.#host, call, LEG, space), wanted),
+      ...(servesMetadata6(spec) ? [`addr replace ${METADATA_IP6}/64 dev ${LEG} nodad`] : []),
       // Guests of a subnet without DHCP find metadata by their own link-local route; the answer needs a way back.
       ...spec.subnets.filter(s => s.dhcpIp === null && familyOf(s.cidr) === 4).map(s => `route replace ${s.cidr} dev ${LEG} scope link`),
     ], space);

@@ -13,6 +13,10 @@ import type { LinuxBridgeSettings } from './settings.ts';
 /** The device in a network's namespace. */
 export const LEG = 'eth0';
 export const METADATA_IP = '169.254.169.254';
+/** The same for guests that have IPv6 (neutron since Victoria); its lower half are the same four bytes. */
+export const METADATA_IP6 = 'fe80::a9fe:a9fe';
+/** Link-local addresses are there where IPv6 is: a network without it has none of its own. */
+export const servesMetadata6 = (spec: NetworkSpec): boolean => spec.metadata !== null && spec.subnets.some(s => familyOf(s.cidr) === 6);
 
 interface UserOption {
   readonly line: string;

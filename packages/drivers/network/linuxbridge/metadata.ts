@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Call } from '../../call.ts';
 import type { NetworkSpec } from '../contract.ts';
 import { endDaemon, pidOf, writeIfNew } from './daemons.ts';
-import { METADATA_IP } from './dhcp.ts';
+import { LEG, METADATA_IP, METADATA_IP6, servesMetadata6 } from './dhcp.ts';
 import type { Host } from './host.ts';
 import type { Names } from './names.ts';
 import type { LinuxBridgeSettings } from './settings.ts';
@@ -105,8 +105,8 @@ function frontend(spec: NetworkSpec, space: string, ino: number): string {
   return `# namespace ${ino}
 frontend in-${spec.id}
   bind ${METADATA_IP}:80 namespace ${space}
-  maxconn 200
-  stick-table type ip size 4k expire 60s store conn_cur
+${servesMetadata6(spec) ? `  bind ${METADATA_IP6}:80 interface ${LEG} namespace ${space}\n` : ''}  maxconn 200
+  stick-table type ipv6 size 4k expire 60s store conn_cur
   tcp-request connection track-sc0 src
   tcp-request connection reject if { sc0_conn_cur gt 20 }
   http-request deny deny_status 413 if { req.hdr_val(content-length) gt 65536 }
