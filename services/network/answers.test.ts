@@ -120,7 +120,7 @@ test('what agents carry, and which agents carry it', async () => {
   await t.rt.db('workers').insert({ id: 'other', host: 'elsewhere', pid: 2, queues: ['host/elsewhere'] });
   const there = ((await admin('GET', '/v2.0/agents?host=elsewhere&agent_type=L3%20agent')).body.agents as { id: string }[])[0]?.id as string;
   const add = (to: string, body: object = { router_id: router }) => admin('POST', `/v2.0/agents/${to}/l3-routers`, body);
-  expect((await add(l3)).status).toBe(201);
+  expect(await add(l3)).toMatchObject({ status: 201, body: null });
   expect(message(await add(there))).toEqual([409, `The router ${router} has been already hosted by the L3 Agent ${l3}.`]);
   expect((await add(dhcp)).status).toBe(409);
   expect((await add(there, { router_id: network })).status).toBe(404);

@@ -65,7 +65,7 @@ export function writeClouds(folder: string, suite: string, o: { readonly authUrl
   const cloud = (who: string) => ({ auth: { auth_url: o.authUrl, username: who, password: o.password, project_name: who, user_domain_id: 'default', project_domain_id: 'default' }, region_name: 'RegionOne', identity_api_version: 3 });
   const file = join(folder, 'clouds.yaml');
   // JSON is YAML.
-  writeFileSync(file, JSON.stringify({ clouds: { 'devstack-admin': cloud('admin'), devstack: cloud('demo'), 'devstack-alt': cloud('demo'), functional_admin: cloud('admin'), 'devstack-system-admin': { ...cloud('admin'), auth: { auth_url: o.authUrl, username: 'admin', password: o.password, user_domain_id: 'default', system_scope: 'all' } } } }));
+  writeFileSync(file, JSON.stringify({ clouds: { 'devstack-admin': cloud('admin'), devstack: cloud('demo'), 'devstack-alt': cloud('alt_demo'), functional_admin: cloud('admin'), 'devstack-system-admin': { ...cloud('admin'), auth: { auth_url: o.authUrl, username: 'admin', password: o.password, user_domain_id: 'default', system_scope: 'all' } } } }));
   // A file of the sdk's source tree, which its tests upload.
   writeFileSync(join(folder, 'CONTRIBUTING.rst'), 'text\n');
   discover(folder, `${suite}/tests/functional`, '([^\\.]+\\.)+');

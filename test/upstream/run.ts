@@ -4,7 +4,7 @@ import { startPrivateLibvirtd, type PrivateLibvirtd } from '@cumulet/drivers/hyp
 import { startCloud, type TestCloud } from '../harness/cloud.ts';
 import { eventually, runner } from '../harness/processes.ts';
 import { secondWorker } from '../harness/second-worker.ts';
-import { areas, type Area } from './areas.ts';
+import { areas, password, type Area } from './areas.ts';
 import { factsOf, writeClouds, writeConfiguration } from './configuration.ts';
 import { imageSite } from './image.ts';
 import { guestImage } from '../../services/allinone/guest-image/build.ts';
@@ -19,7 +19,6 @@ import { outcomeOf, reasonFor } from './outcome.ts';
  * Prints the counts. A failure that test/upstream/expected.json does not explain ends it with 1, as does an explained one that passes again.
  */
 const expected = JSON.parse(readFileSync(new URL('./expected.json', import.meta.url), 'utf8')) as Record<string, string>;
-const password = 'upstream';
 
 const [, , name = '', regex] = process.argv;
 const area = areas[name];

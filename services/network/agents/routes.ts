@@ -54,7 +54,8 @@ export const agentRoutes = (rt: Runtime): Operation[] => [
       const router = await find(rt.db, ctx as Context, Routers, ctx.body.router_id);
       const agent = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
       await transaction(rt.db, trx => hostRouter(rt.tasks, trx, router.id, agent));
-      return new Reply(201, null);
+      // JSON's null, as upstream: the sdk reads the body.
+      return new Reply(201, 'null', { 'content-type': 'application/json' });
     },
   }),
   operation({
