@@ -7,6 +7,7 @@ const changes: Change[] = [
   { at: '1.3', why: 'Allow filtering resource providers by member_of.', trait: 'member_of' },
   { at: '1.4', why: 'Allow filtering resource providers by requested resources.', trait: 'resources' },
   { at: '1.7', why: 'A resource class is made by its name.', trait: 'classes by name' },
+  { at: '1.5', why: 'All inventories of a resource provider may be deleted at once.', trait: 'no inventories' },
   { at: '1.11', why: 'Include a link to allocations in the links of a resource provider.', shape: 'Provider', down: links('allocations') },
   { at: '1.6', why: 'Add traits and their link.', shape: 'Provider', down: links('traits') },
   { at: '1.1', why: 'Add aggregates of resource providers and their link.', shape: 'Provider', down: links('aggregates') },

@@ -106,6 +106,7 @@ describe('placement', () => {
     expect(await code('/resource_classes/GOLD', '1.22')).toBeUndefined();
     expect(await code('/resource_classes/GOLD', '1.23')).toBe('placement.undefined_code');
     expect(await code('/allocation_candidates', '1.36')).toBe('placement.query.missing_value');
+    expect((await as(app, 'admin', 'placement')('DELETE', `/resource_providers/${ids.one}/inventories`, undefined, '1.4')).status).toBe(405);
     expect((await get('/', '1.40')).body.errors[0]).toMatchObject({ status: 406, max_version: '1.39', min_version: '1.0' });
   });
 

@@ -1,6 +1,6 @@
 import type { Context, Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict, NotFound } from '@cumulet/wire';
+import { BadRequest, Conflict, MethodNotAllowed, NotFound } from '@cumulet/wire';
 import { z } from 'zod';
 import { read, refuse } from '../refusal.ts';
 import { findProvider } from './routes.ts';
@@ -55,7 +55,10 @@ export function providerWrites(rt: Runtime): Operation[] {
       checkGeneration(p, b.resource_provider_generation, 'resource provider generation conflict');
       checkClasses(p, Object.keys(b.inventories));
     } }),
-    refuse('inventories.delete', 'DELETE', '/resource_providers/:uuid/inventories', 'placement:resource_providers:inventories:delete', { since: '1.5', look: find }),
+    refuse('inventories.delete', 'DELETE', '/resource_providers/:uuid/inventories', 'placement:resource_providers:inventories:delete', { look: ctx => {
+      if (!ctx.dialect.has('no inventories')) throw new MethodNotAllowed('The method specified is not allowed for this resource.');
+      return find(ctx);
+    } }),
     refuse('inventory.update', 'PUT', '/resource_providers/:uuid/inventories/:resource_class', 'placement:resource_providers:inventories:update', { look: async ctx => {
       const p = await find(ctx);
       checkGeneration(p, read(z.strictObject({ ...inventory, ...generation }), ctx).resource_provider_generation, 'resource provider generation conflict');
