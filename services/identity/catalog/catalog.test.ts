@@ -47,6 +47,15 @@ test('the JSON home names what is offered, and only to whom it is wanted by', as
   expect((await got('/', '*/*'))[0]).toBe(300);
 });
 
+test('a region goes though a limit names it', async () => {
+  const s = await service('limited');
+  await admin('PUT', '/v3/regions/limited', { region: {} });
+  const [limit] = (await admin('POST', '/v3/registered_limits', { registered_limits: [{ service_id: s.id, region_id: 'limited', resource_name: 'things', default_limit: 1 }] })).body.registered_limits;
+  expect((await admin('DELETE', '/v3/regions/limited')).status).toBe(204);
+  expect((await admin('GET', `/v3/registered_limits/${limit.id}`)).body.registered_limit.region_id).toBe('limited');
+  expect((await admin('DELETE', `/v3/registered_limits/${limit.id}`)).status).toBe(204);
+});
+
 test('services and endpoints come and go in the catalogue', async () => {
   const s = await service('thing', { description: 'd', extra_word: 1 });
   expect(s).toMatchObject({ type: 'thing', name: 'thing', enabled: true, description: 'd', extra_word: 1 });
