@@ -43,8 +43,8 @@ export const areas: Readonly<Record<string, Area>> = {
   autoallocate: { suite: 'tempest', regex: '^tempest\\.api\\.compute\\.admin\\.test_auto_allocate', env: simulated, prepare: [
     ['network', 'set', '--no-share', 'private'], ...ownNetworks,
   ] },
-  // The same on two libvirtds of one machine, with the scenario that boots on every host. Volumes are files of the first one.
-  hosts: { suite: 'tempest', regex: '^tempest\\.(api\\.compute|scenario\\.test_server_multinode)', hosts: 2, env: { CUMULET_HYPERVISOR_DRIVER: 'libvirt', CUMULET_HYPERVISOR_VIRT_TYPE: 'qemu', CUMULET_NETWORK_DRIVER: 'fake' } },
+  // What moves servers and asks their consoles, on two libvirtds of one machine.
+  hosts: { suite: 'tempest', regex: '^tempest\\.(api\\.compute\\.(admin\\.test_(live_migration|migrations|servers_on_multinodes)|servers\\.test_(novnc|delete_server|server_actions))|scenario\\.test_server_multinode)', hosts: 2, env: { CUMULET_HYPERVISOR_DRIVER: 'libvirt', CUMULET_HYPERVISOR_VIRT_TYPE: 'qemu', CUMULET_NETWORK_DRIVER: 'fake' } },
   // Its client sleeps ten seconds before it deletes a subnet.
   network: { suite: 'tempest', regex: '^tempest\\.api\\.network', env: simulated, concurrency: 6 },
   scenario: { suite: 'tempest', regex: '^tempest\\.scenario', env: twoBackends, guests: true, prepare: ['image_count_total', 'image_count_uploading', 'image_size_total', 'image_stage_total'].map(resource => ['registered', 'limit', 'create', '--service', 'glance', '--region', 'RegionOne', '--default-limit', '100000', resource]) },

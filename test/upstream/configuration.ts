@@ -30,6 +30,8 @@ export function writeConfiguration(folder: string, facts: Facts): void {
   const guests = facts.guestImage !== undefined;
   const { hosts = 1 } = facts;
   const moves = hosts > 1;
+  // Volumes of real guests are files of one host.
+  const volumesMove = moves && facts.consoles !== true;
   writeFileSync(join(folder, 'etc', 'tempest.conf'), ini({
     DEFAULT: { log_file: 'tempest.log', log_dir: join(folder, 'logs') },
     oslo_concurrency: { lock_path: join(folder, 'lock') },
@@ -39,7 +41,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     service_available: { nova: true, neutron: true, cinder: true, glance: true, swift: false, horizon: false },
     compute: { image_ref: image, image_ref_alt: alternative, flavor_ref: flavor, flavor_ref_alt: larger, min_microversion: '2.1', max_microversion: 'latest', fixed_network_name: 'private', min_compute_nodes: hosts, build_interval: 1, build_timeout: guests ? 600 : 120 },
     // swap_volume: only Cinder may ask for it since 2025, as here. volume_multiattach: tempest 33 asks for it with a parameter that cinder has dropped; ours are services/compute/attachments' own tests.
-    'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: moves, block_migration_for_live_migration: moves, volume_backed_live_migration: moves, live_migrate_back_and_forth: moves, shelve_migrate: moves, change_password: !guests, hostname_fqdn_sanitization: true, block_migrate_cinder_iscsi: moves, scheduler_enabled_filters: facts.filters.join(','), console_output: true, vnc_console: facts.consoles === true, serial_console: facts.consoles === true, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: false, config_drive: true, attach_encrypted_volume: true, personality: true },
+    'compute-feature-enabled': { resize: true, cold_migration: true, live_migration: moves, block_migration_for_live_migration: moves, volume_backed_live_migration: volumesMove, live_migrate_back_and_forth: moves, shelve_migrate: moves, change_password: facts.consoles !== true, hostname_fqdn_sanitization: true, block_migrate_cinder_iscsi: volumesMove, scheduler_enabled_filters: facts.filters.join(','), console_output: true, vnc_console: facts.consoles === true, serial_console: facts.consoles === true, spice_console: false, rescue: true, stable_rescue: true, shelve: true, suspend: true, snapshot: true, interface_attach: true, volume_multiattach: false, config_drive: true, attach_encrypted_volume: true, personality: true },
     // The demo image's only user is root.
     validation: guests ? { run_validation: true, image_ssh_user: 'root', connect_timeout: 60, ssh_timeout: 600, ping_timeout: 600 } : { run_validation: false },
     scenario: guests ? { img_file: facts.guestImage ?? '', img_disk_format: 'qcow2', dhcp_client: 'udhcpc' } : {},
