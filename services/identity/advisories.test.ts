@@ -202,7 +202,11 @@ test('CVE-2015-7546 and 2016-4911: an altered token is none, and a revoked one i
   const parent = await cloud.login('demo', 'demo');
   const child = (await cloud.call('POST', '/v3/auth/tokens', { auth: { identity: { methods: ['token'], token: { id: parent } }, scope: { project: { id: cloud.projects.demo } } } })).headers['x-subject-token'] as string;
   await admin('PATCH', `/v3/users/${cloud.users.demo}`, { user: { password: 'demo' } });
-  for (const t of [parent, child]) expect((await cloud.as(t)('GET', '/v3/auth/projects')).status).toBe(401);
+  for (const t of [parent, child]) {
+    expect((await cloud.as(t)('GET', '/v3/auth/projects')).status).toBe(401);
+    // As upstream: what is traded for another and is no token (any more) is not there, as for who asks about it.
+    expect(await cloud.call('POST', '/v3/auth/tokens', { auth: { identity: { methods: ['token'], token: { id: t } } } })).toMatchObject({ status: 404, body: { error: { message: 'Failed to validate token' } } });
+  }
 });
 
 test('CVE-2021-38155: locked, disabled and unknown accounts look alike', async () => {

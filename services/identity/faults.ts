@@ -9,6 +9,9 @@ export const absent = (kind: keyof typeof names, id: string): NotFound => new No
 
 export const absentLimit = (kind: 'limit' | 'registered limit', id: string): NotFound => new NotFound(`Could not find ${kind} for ${id}.`);
 
+/** A token that is shown or traded is not there: wrong, expired or revoked. */
+export const absentToken = (): NotFound => new NotFound('Failed to validate token');
+
 const malformed = 'The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.';
 /** keystone's ValidationError: something that was to be there is not. */
 export const expected = (attribute: string, target: string): BadRequest => new BadRequest(`Expecting to find ${attribute} in ${target}. ${malformed}`);

@@ -1,7 +1,7 @@
 import { Forbidden, Unauthorized } from '@cumulet/wire';
 import { checkSecret, find as findAppCred, findByName as findAppCredByName, type AppCredRow } from '../application_credentials/store.ts';
 import { unsealed } from '../credentials/store.ts';
-import { expected, forbidden } from '../faults.ts';
+import { absentToken, expected, forbidden } from '../faults.ts';
 import type { Identity } from '../identity.ts';
 import { isEnabled } from '../users/compliance.ts';
 import { checkPassword } from '../users/login.ts';
@@ -46,20 +46,20 @@ async function totp(identity: Identity, { identity: body, address }: Login): Pro
   return { user, methods: ['totp'] };
 }
 
-/** A token begets a token: never a longer-lived one, and not one that goes beyond what was delegated. */
+/** A token begets a token, 404 when it is none: never a longer-lived one, and not one that goes beyond what was delegated. */
 async function token(identity: Identity, { identity: body, scope }: Login): Promise<Proof> {
   if (!body.token) throw expected('token', 'identity');
   const checked = await identity.verifier.inspect(body.token.id);
-  if (!checked) throw new Unauthorized();
+  if (!checked) throw absentToken();
   const { claims, caller } = checked;
   const asks = typeof scope === 'object' ? scope : {};
   if (claims.t) throw forbidden('Using trust-scoped token to create another token. Create a new trust-scoped token instead');
   if (caller.systemScope && (asks.project || asks.domain)) throw forbidden('Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed.');
   if (claims.ac && Object.keys(asks).length > 0) throw forbidden('Using an application credential token to create a scoped token is not allowed.');
   const user = await users.find(identity.db, claims.u);
-  if (!user) throw new Unauthorized();
+  if (!user) throw absentToken();
   const appCred = claims.ac === undefined ? undefined : await findAppCred(identity.db, claims.ac);
-  if (claims.ac !== undefined && !appCred) throw new Unauthorized();
+  if (claims.ac !== undefined && !appCred) throw absentToken();
   return { user, methods: [...claims.m, 'token'], until: claims.e, auditChain: claims.a.at(-1), appCred };
 }
 

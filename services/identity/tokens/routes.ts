@@ -1,9 +1,10 @@
 import type { Checked } from '@cumulet/auth';
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
-import { Forbidden, Gone, NotFound } from '@cumulet/wire';
+import { Forbidden, Gone } from '@cumulet/wire';
 import { about } from '../asking.ts';
 import { domainsOfUser, hasSystemRole, projectsOfUser } from '../assignments/effective.ts';
+import { absentToken } from '../faults.ts';
 import type { Identity } from '../identity.ts';
 import { links, queryText, truthOf } from '../listing.ts';
 import { columns as projectColumns, type ProjectRow } from '../projects/store.ts';
@@ -17,17 +18,15 @@ import { Authenticate } from './schemas.ts';
 import { resolveScope } from './scope.ts';
 import { tokenView } from './view.ts';
 
-const invalid = () => new NotFound('Failed to validate token');
-
 export function tokenRoutes(identity: Identity): Operation[] {
   const { db } = identity;
   /** The token that is asked about, and the rule about its user. What is no token is 404 for everyone. */
   const subject = async (ctx: Context, allowExpired = false): Promise<Checked & { token: string }> => {
     const token = ctx.request.headers['x-subject-token'];
     const checked = typeof token === 'string' ? await identity.verifier.inspect(token, { allowExpired }) : undefined;
-    if (!checked) throw invalid();
+    if (!checked) throw absentToken();
     // What one who knows nothing of access rules must not take for a whole token (keystone does the same).
-    if (checked.claims.ar && !(Number(ctx.request.headers['openstack-identity-access-rules']) >= 1)) throw invalid();
+    if (checked.claims.ar && !(Number(ctx.request.headers['openstack-identity-access-rules']) >= 1)) throw absentToken();
     ctx.permit(about(ctx, { token: { user_id: checked.claims.u } }));
     return { ...checked, token: token as string };
   };

@@ -52,7 +52,7 @@ test.each([
   ['no user', { auth: { identity: { methods: ['password'], password: {} } } }, 400], ['no name or id', { auth: { identity: { methods: ['password'], password: { user: { password: 'x' } } } } }, 400],
   ['name without domain', { auth: { identity: { methods: ['password'], password: { user: { name: 'admin', password: 'admin' } } } } }, 400], ['number as password', { auth: { identity: { methods: ['password'], password: { user: { id: 'x', password: 5 } } } } }, 400],
   ['no password', { auth: { identity: { methods: ['password'], password: { user: { name: 'admin', domain: { id: 'default' } } } } } }, 401], ['unknown domain', { auth: { identity: { methods: ['password'], password: { user: { name: 'admin', domain: { id: 'none' }, password: 'admin' } } } } }, 401],
-  ['bad token', { auth: { identity: { methods: ['token'], token: { id: 'x' } } } }, 401], ['token without id', { auth: { identity: { methods: ['token'], token: {} } } }, 400],
+  ['bad token', { auth: { identity: { methods: ['token'], token: { id: 'x' } } } }, 404], ['token without id', { auth: { identity: { methods: ['token'], token: {} } } }, 400],
   ['two scopes', { auth: { identity: { methods: ['password'], password: { user: { name: 'admin', domain: { id: 'default' }, password: 'admin' } } }, scope: { system: { all: true }, project: { id: 'x' } } } }, 400],
   ['unknown project', { auth: { identity: { methods: ['password'], password: { user: { name: 'admin', domain: { id: 'default' }, password: 'admin' } } }, scope: { project: { name: 'nope', domain: { id: 'default' } } } } }, 401],
   ['project without domain', { auth: { identity: { methods: ['password'], password: { user: { name: 'admin', domain: { id: 'default' }, password: 'admin' } } }, scope: { project: { name: 'admin' } } } }, 400],
@@ -63,7 +63,7 @@ test.each([
 ])('a login with %s is refused', async (_, body, status) => {
   const r = await cloud.call('POST', '/v3/auth/tokens', body);
   expect(r.status, JSON.stringify(r.body)).toBe(status);
-  expect(r.body.error).toMatchObject({ code: status, title: status === 400 ? 'Bad Request' : 'Unauthorized' });
+  expect(r.body.error).toMatchObject({ code: status, title: { 400: 'Bad Request', 401: 'Unauthorized', 404: 'Not Found' }[status] });
   if (status === 401) expect(r.headers['www-authenticate']).toBe('Keystone uri="http://127.0.0.1:5000/v3"');
 });
 

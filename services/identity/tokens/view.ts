@@ -1,6 +1,7 @@
 import type { Claims } from '@cumulet/auth';
-import { microsZ, NotFound, orNull } from '@cumulet/wire';
+import { microsZ, orNull } from '@cumulet/wire';
 import { accessRulesOf } from '../application_credentials/store.ts';
+import { absentToken } from '../faults.ts';
 import type { Identity } from '../identity.ts';
 import { find as findTrust } from '../trusts/store.ts';
 
@@ -21,7 +22,7 @@ export async function tokenView(identity: Identity, claims: Claims, roles: reado
     o.catalog && scoped ? identity.catalog.for({ userId: claims.t?.[1] ?? claims.u, projectId: claims.p }) : undefined,
     delegationView(identity, claims),
   ]);
-  if (!names || (claims.p !== undefined && names.project_name === null)) throw new NotFound('Failed to validate token');
+  if (!names || (claims.p !== undefined && names.project_name === null)) throw absentToken();
   return {
     token: {
       methods: claims.m,
