@@ -44,6 +44,7 @@ test('anybody reads where floating IPs come from', async () => {
   await admin('POST', '/v2.0/subnets', { subnet: { network_id: external.id, ip_version: 6, cidr: 'fd00:5::/64' } });
   const { floatingip_pools: pools } = (await demo('GET', '/v2.0/floatingip_pools')).body;
   expect(pools).toEqual([{ network_id: external.id, subnet_id: expect.any(String), subnet_name: expect.any(String), cidr: expect.stringMatching(/^[\d.]+\/\d+$/), project_id: callers.demo.projectId, tenant_id: callers.demo.projectId }]);
+  expect((await demo('GET', '/v2.0/floatingip-pools')).body.floatingip_pools).toEqual(pools);
   expect((await demo('GET', `/v2.0/floatingip_pools?subnet_id=${pools[0].subnet_id}&fields=cidr`)).body.floatingip_pools).toEqual([{ cidr: pools[0].cidr }]);
   expect((await demo('POST', '/v2.0/floatingips', { floatingip: { floating_network_id: external.id, subnet_id: pools[0].subnet_id } })).status).toBe(201);
 });

@@ -8,7 +8,7 @@ import type { PortFacts } from '../neighbours.ts';
 import { attachPortPlan, detachPortPlan } from '../plans/plug.ts';
 import { record, refuseLocked, refuseState, serverFor } from '../servers/act.ts';
 import { deviceTag, uuid } from '../servers/fields.ts';
-import { nicsOf } from '../servers/nics.ts';
+import { AmbiguousNetworks, nicsOf } from '../servers/nics.ts';
 import { hostQueue, laneOf, type ServerRow } from '../servers/row.ts';
 import { portsOf } from '../servers/store.ts';
 import { addressesOf } from '../servers/view.ts';
@@ -112,7 +112,11 @@ async function attach(c: Compute, ctx: Context, trx: Knex.Transaction, row: Serv
   refuseState(row, 'attach_interface');
   const who = whoOf(ctx);
   const [nic] = await nicsOf(c, ctx, trx, who, b.port_id === undefined && b.net_id === undefined ? 'default' : [{ ...(b.port_id === undefined ? { uuid: b.net_id } : { port: b.port_id }), ...(b.fixed_ips === undefined ? {} : { fixed_ip: b.fixed_ips[0]?.ip_address }) }] as never, 1)
-    .catch((error: unknown) => { throw error instanceof Fault && error.status === 400 && /could not be found/.test(error.message) ? new NotFound(error.message) : error; });
+    .catch((error: unknown) => {
+      // Nova's codes are others here than at a boot.
+      if (error instanceof AmbiguousNetworks) throw new BadRequest(error.message);
+      throw error instanceof Fault && error.status === 400 && /could not be found/.test(error.message) ? new NotFound(error.message) : error;
+    });
   if (!nic) throw new BadRequest('No networks found to attach to.');
   const links = await portsOf(trx, row.id);
   const zone = row.availability_zone ?? 'nova';

@@ -1,5 +1,6 @@
 import { plainCall } from '@cumulet/drivers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { as } from '../../../test/harness/service.ts';
 import { testCloud, type TestCloud } from '../testing/cloud.ts';
 import { proving } from '../testing/proving.ts';
 import { attachPortPlan, detachPortPlan } from './plug.ts';
@@ -118,6 +119,15 @@ describe('deletion that can be taken back', () => {
 describe('interfaces and volumes', () => {
   const ports = async (id: string) => (await c.t.rt.db('server_ports').where({ server_id: id })).map((p: { port_id: string }) => p.port_id) as string[];
   const nics = async (id: string) => (await c.hypervisor.servers.devices(plainCall(), id)).nics.length;
+  test('an interface on whichever network is asked wrongly where there are several; a boot is in conflict', async () => {
+    const id = await running();
+    const { id: second } = (await as(c.networks, 'demo')('POST', '/v2.0/networks', { network: { name: 'second' } })).body.network;
+    const message = 'Multiple possible networks found, use a Network ID to be more specific.';
+    expect(await c.call()('POST', `/v2.1/servers/${id}/os-interface`, {})).toMatchObject({ status: 400, body: { badRequest: { message } } });
+    expect(await c.call()('POST', '/v2.1/servers', { server: { name: 's', flavorRef: 'nano', imageRef: (await c.show(id)).image.id } }, '2.1')).toMatchObject({ status: 409, body: { conflictingRequest: { message } } });
+    expect((await as(c.networks, 'demo')('DELETE', `/v2.0/networks/${second}`)).status).toBe(204);
+    lab.reuse(id);
+  });
   proof(attachPortPlan, async () => {
     const id = await running();
     const had = await ports(id);

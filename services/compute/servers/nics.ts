@@ -16,12 +16,12 @@ export async function nicsOf(c: Compute, ctx: Context, trx: Knex.Transaction, wh
   if (asked === 'none') return [];
   if (asked === 'auto') {
     const mine = (await c.n.networks.available(trx, who)).filter(n => n.subnets > 0);
-    if (mine.length > 1) throw ambiguous();
+    if (mine.length > 1) throw new AmbiguousNetworks();
     return [{ network: mine[0]?.id ?? await c.n.networks.autoAllocate(trx, who) }];
   }
   if (asked === undefined || asked === 'default' || asked.length === 0) {
     const mine = await c.n.networks.available(trx, who);
-    if (mine.length > 1) throw ambiguous();
+    if (mine.length > 1) throw new AmbiguousNetworks();
     return mine[0] === undefined || mine[0].subnets === 0 ? [] : [{ network: mine[0].id }];
   }
   const found: AskedNic[] = [];
@@ -45,7 +45,10 @@ export async function nicsOf(c: Compute, ctx: Context, trx: Knex.Transaction, wh
   }
   return found;
 }
-const ambiguous = () => new Conflict('Multiple possible networks found, use a Network ID to be more specific.');
+/** Nobody has said which of the project's networks is meant. */
+export class AmbiguousNetworks extends Conflict {
+  constructor() { super('Multiple possible networks found, use a Network ID to be more specific.'); }
+}
 
 /** Whether a server may be put there at all. */
 export async function usable(ctx: Context, network: NetworkFacts): Promise<void> {

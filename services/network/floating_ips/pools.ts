@@ -16,9 +16,9 @@ const Pools: Collection<PoolRow> = {
   view: row => ({ subnet_id: row.id, subnet_name: row.name, network_id: row.network_id, cidr: row.cidr, project_id: row.project_id, tenant_id: row.project_id }),
 };
 
-export const floatingIpPoolRoutes = (rt: Runtime): Operation[] => [
+// Neutron's reference writes the path with an underscore; neutron has it with a dash.
+export const floatingIpPoolRoutes = (rt: Runtime): Operation[] => ['floatingip-pools', 'floatingip_pools'].map(path =>
   operation({
-    id: 'floatingip_pools.list', summary: 'List where floating IPs come from', method: 'GET', path: '/floatingip_pools', policy: 'get_floatingip_pool', query: AnyQuery,
+    id: `${path}.list`, summary: 'List where floating IPs come from', method: 'GET', path: `/${path}`, policy: 'get_floatingip_pool', query: AnyQuery,
     handler: ctx => list(rt.db, ctx, Pools, rt.settings.http.maxLimit),
-  }),
-];
+  }));

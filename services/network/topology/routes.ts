@@ -6,7 +6,9 @@ import { autoTopology, removeTopology } from './topology.ts';
 
 export function topologyRoutes(rt: Runtime): Operation[] {
   const project = (ctx: Context): string => {
-    const wanted = ctx.params['project_id'] === 'null' ? ctx.caller.projectId ?? '' : ctx.params['project_id'] ?? '';
+    const named = ctx.params['project_id'] ?? '';
+    // Clients that name no project send their language's word for that.
+    const wanted = ['null', 'None'].includes(named) ? ctx.caller.projectId ?? '' : named;
     ctx.permit({ project_id: wanted, tenant_id: wanted });
     if (wanted !== ctx.caller.projectId && !ctx.allows('context_is_admin')) throw new BadRequest('Requesting auto allocated topology for another project is not allowed.', { kind: 'AutoAllocationFailure' });
     return wanted;
