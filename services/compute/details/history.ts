@@ -37,6 +37,17 @@ const eventView = (r: ActionRow, step: StepRecord, admin: boolean) => ({
   ...(admin ? { traceback: step.error, host: step.host } : {}), hostId: createHash('sha224').update(`${r.project_id}${step.host}`).digest('hex'), details: step.error,
 });
 
+/** What nova calls an action as a whole, where clients wait for that: tempest for an interface that is let go. It has ended when its task has, addresses and all. */
+const wholes: Readonly<Record<string, string>> = { create: '_do_build_and_run_instance', attach_interface: 'attach_interface', detach_interface: 'detach_interface', attach_volume: 'attach_volume', detach_volume: 'detach_volume' };
+function whole(r: ActionRow): StepRecord[] {
+  const step = wholes[r.action];
+  const last = r.task?.steps.at(-1);
+  if (step === undefined || !r.task || !last) return [];
+  const over = r.task.state === 'done' || r.task.state === 'failed' || r.task.state === 'cancelled';
+  const error = !over || r.task.state === 'done' ? null : r.task.steps.findLast(s => s.error !== null)?.error ?? 'Error';
+  return [{ ...last, step, phase: 'run', started_at: r.started_at.toISOString(), ended_at: over ? new Date(r.task.updated_at).toISOString() : null, error }];
+}
+
 export const routes = (c: Compute): Operation[] => {
   const { db } = c.rt;
   const find = async (ctx: Context<never, never>): Promise<ServerRow> => {
@@ -79,7 +90,7 @@ export const routes = (c: Compute): Operation[] => {
         if (!row) throw new NotFound(`Action for request_id ${ctx.params['request_id']} on instance ${server.id} not found`);
         const admin = ctx.allows('os_compute_api:os-instance-actions:events', { project_id: server.project_id });
         const withEvents = admin || ctx.dialect.has('events for all');
-        return { instanceAction: { ...view(row), ...(withEvents ? { events: [...row.earlier_steps, ...row.task?.steps ?? []].map(s => eventView(row, s, admin)) } : {}) } };
+        return { instanceAction: { ...view(row), ...(withEvents ? { events: [...row.earlier_steps, ...row.task?.steps ?? [], ...whole(row)].map(s => eventView(row, s, admin)) } : {}) } };
       },
     }),
   ];

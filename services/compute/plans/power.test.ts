@@ -128,6 +128,20 @@ describe('interfaces and volumes', () => {
     expect((await as(c.networks, 'demo')('DELETE', `/v2.0/networks/${second}`)).status).toBe(204);
     lab.reuse(id);
   });
+  test('an interface that is let go is an event of nova\'s name, which tempest waits for', async () => {
+    const id = await running();
+    const [port] = await ports(id);
+    expect((await c.call()('DELETE', `/v2.1/servers/${id}/os-interface/${port}`)).status).toBe(202);
+    const event = async () => {
+      const [{ action, request_id }] = (await c.call()('GET', `/v2.1/servers/${id}/os-instance-actions`)).body.instanceActions;
+      expect(action).toBe('detach_interface');
+      return (await c.call('admin')('GET', `/v2.1/servers/${id}/os-instance-actions/${request_id}`)).body.instanceAction.events.find((e: { event: string }) => e.event === 'compute_detach_interface');
+    };
+    expect((await event())?.result ?? null).toBe(null);
+    await c.t.drain();
+    expect(await event()).toMatchObject({ result: 'Success', traceback: null, finish_time: expect.stringMatching(/^\d{4}-/) });
+    lab.reuse(id);
+  });
   proof(attachPortPlan, async () => {
     const id = await running();
     const had = await ports(id);
