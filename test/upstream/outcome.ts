@@ -1,10 +1,10 @@
 export interface Outcome { readonly passed: string[]; readonly failed: string[]; readonly skipped: string[] }
 
-/** What stestr printed, by test: `{0} NAME [0.1s] ... ok`. A class that could not be set up is named by its setUpClass. */
+/** What stestr printed, by test: `{0} NAME [0.1s] ... ok`. A class that could not be set up is named by its setUpClass; what `nova` says of its progress may stand before a name. */
 export function outcomeOf(printed: string): Outcome {
   const result: Outcome = { passed: [], failed: [], skipped: [] };
   for (const line of printed.split('\n')) {
-    const m = /^\{\d+\} (\S.*?)(?: \[[\d.]+s\])? \.\.\. (ok|FAILED|SKIPPED.*)$/.exec(line.trim());
+    const m = /(?:^|% complete)\{\d+\} (\S.*?)(?: \[[\d.]+s\])? \.\.\. (ok|FAILED|SKIPPED.*)$/.exec(line.trim());
     if (!m) continue;
     const [, name = '', said = ''] = m;
     const test = name.replace(/\[id-[^\]]*\]$/, '');
