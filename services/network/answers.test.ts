@@ -32,6 +32,11 @@ test('who is no administrator does not read on which host a port is, nor how net
   const router = (await demo('POST', '/v2.0/routers', { router: { name: 'r' } })).body.router;
   expect([router['ha'], router['distributed']]).toEqual([undefined, undefined]);
   expect((await admin('GET', `/v2.0/routers/${router.id}`)).body.router).toMatchObject({ ha: false, distributed: false });
+  for (const odd of [{ distributed: true }, { ha: true }]) {
+    expect((await admin('POST', '/v2.0/routers', { router: { name: 'odd', ...odd } })).status).toBe(400);
+    expect((await admin('PUT', `/v2.0/routers/${router.id}`, { router: odd })).status).toBe(400);
+  }
+  expect((await admin('PUT', `/v2.0/routers/${router.id}`, { router: { distributed: false, ha: false } })).status).toBe(200);
 });
 test('subnets of an external network are its owner\'s', async () => {
   const external = (await demo('GET', '/v2.0/networks?router:external=true')).body.networks[0];

@@ -1,7 +1,7 @@
 import { transaction } from '@cumulet/db';
 import { operation, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { Conflict } from '@cumulet/wire';
+import { BadRequest, Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { find } from '../rest/collection.ts';
@@ -25,6 +25,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
       async insert(trx, ctx, b) {
         const project = projectFor(ctx, b);
         permitAttributes(ctx, 'create', 'router', b, guarded, { project_id: project, tenant_id: project });
+        checkPlace(b);
         const host = await routerHost(trx);
         const id = await insertRouter(trx, project, b, host);
         await checkQuota(trx, project, ['router']);
@@ -40,6 +41,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
     routers.updating(UpdateRouter, {
       permit: (ctx, row, { router: b }) => permitAttributes(ctx, 'update', 'router', b, guarded, Routers.target(row)),
       async change(trx, ctx, row, { router: b }) {
+        checkPlace(b);
         if (b.external_gateway_info !== undefined) {
           if (b.external_gateway_info && 'network_id' in b.external_gateway_info) await find(trx, ctx, Networks, b.external_gateway_info.network_id);
           await setGateway(trx, row, b.external_gateway_info);
@@ -87,4 +89,8 @@ export function routerRoutes(rt: Runtime): Operation[] {
     }),
     ...extraRoutes(rt),
   ];
+}
+
+function checkPlace(b: { distributed?: boolean | undefined; ha?: boolean | undefined }): void {
+  if (b.distributed || b.ha) throw new BadRequest('Invalid input for operation: a router of this cloud is on one host; it can be neither distributed nor highly available.', { kind: 'InvalidInput' });
 }
