@@ -6,6 +6,30 @@ import { createContainer } from './qemu_img.ts';
 
 export const MiB = 1 << 20;
 
+const cluster = 65_536;
+/**
+ * A qcow2 image with nothing in it, made without qemu-img: what somebody uploads, or a guest writes into its disk. `size` is what it says of itself, in bytes (default 1 MiB);
+ * `backing` and `dataFile` are paths that it names, `dataFile: true` says that there is one and names none; `length` is that of the file (default four clusters).
+ */
+export function qcow2(o: { readonly version?: 2 | 3; readonly size?: bigint; readonly backing?: string; readonly dataFile?: string | true; readonly length?: number } = {}): Buffer {
+  const { version = 3, size = BigInt(MiB) } = o;
+  const b = Buffer.alloc(o.length ?? 4 * cluster);
+  b.write('QFI\xfb', 0, 'latin1');
+  b.writeUInt32BE(version, 4);
+  b.writeUInt32BE(16, 20);                                         // bits of a cluster's size
+  b.writeBigUInt64BE(size, 24);
+  const tables = (size + (1n << 29n) - 1n) >> 29n;                 // each of the first level's entries stands for 512 MiB
+  b.writeUInt32BE(Number(tables < 2n ** 25n ? tables : 1n), 36);
+  b.writeBigUInt64BE(BigInt(cluster), 40);
+  b.writeBigUInt64BE(BigInt(2 * cluster), 48);
+  b.writeUInt32BE(1, 56);
+  if (version === 3) { b.writeUInt32BE(4, 96); b.writeUInt32BE(104, 100); }
+  if (o.backing !== undefined) { b.writeBigUInt64BE(1_024n, 8); b.writeUInt32BE(o.backing.length, 16); b.write(o.backing, 1_024, 'latin1'); }
+  if (o.dataFile !== undefined) b.writeBigUInt64BE(4n, 72);
+  if (typeof o.dataFile === 'string') { b.writeUInt32BE(0x44415441, 104); b.writeUInt32BE(o.dataFile.length, 108); b.write(o.dataFile, 112, 'latin1'); }
+  return b;
+}
+
 /** One small disk in every format that qemu-img makes, in a folder of its own; and ways to spoil them. For tests. */
 export interface Samples {
   at(name: string): string;

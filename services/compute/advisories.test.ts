@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { qcow2 } from '@cumulet/diskimage/testing';
 import { plainCall } from '@cumulet/drivers';
 import { createRunner } from '@cumulet/exec';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -24,29 +25,11 @@ afterAll(() => c.close());
 const cinder = (...args: Parameters<ReturnType<typeof as>>) => as(c.volumes, 'demo', 'volume')(...args);
 const volume = async (): Promise<string> => { const { id } = (await cinder('POST', '/v3/volumes', { volume: { size: 1 } })).body.volume; await c.t.drain(); return id as string; };
 
-const qcow2 = (o: { backing?: string; external?: string } = {}): Buffer => {
-  const b = Buffer.alloc(65_536 * 4);
-  b.write('QFI\xfb', 0, 'latin1');
-  b.writeUInt32BE(3, 4);
-  b.writeUInt32BE(16, 20);
-  b.writeBigUInt64BE(1024n * 1024n, 24);
-  b.writeUInt32BE(1, 36);
-  b.writeBigUInt64BE(65_536n, 40);
-  b.writeBigUInt64BE(131_072n, 48);
-  b.writeUInt32BE(1, 56);
-  b.writeUInt32BE(4, 96);
-  b.writeUInt32BE(104, 100);
-  const name = o.backing ?? o.external;
-  if (o.backing !== undefined) { b.writeBigUInt64BE(1_024n, 8); b.writeUInt32BE(o.backing.length, 16); }
-  if (o.external !== undefined) { b.writeBigUInt64BE(4n, 72); b.writeUInt32BE(0x44415441, 104); b.writeUInt32BE(o.external.length, 108); b.write(o.external, 112); }
-  else if (name !== undefined) b.write(name, 1_024);
-  return b;
-};
 const vmdk = Buffer.concat([Buffer.from('# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 2048 FLAT "/etc/passwd" 0\n'), Buffer.alloc(2_048)]);
 
 describe('an image that is not what it says, however it came into the store', () => {
   const cases: [string, string, Buffer][] = [
-    ['CVE-2024-32498: qcow2 with a data file', 'qcow2', qcow2({ external: '/etc/passwd' })], ['CVE-2015-5163: qcow2 with a backing file', 'qcow2', qcow2({ backing: '/etc/passwd' })],
+    ['CVE-2024-32498: qcow2 with a data file', 'qcow2', qcow2({ dataFile: '/etc/passwd' })], ['CVE-2015-5163: qcow2 with a backing file', 'qcow2', qcow2({ backing: '/etc/passwd' })],
     ['CVE-2024-40767: qcow2 that is called raw', 'raw', qcow2()], ['CVE-2024-40767: vmdk that is called raw', 'raw', vmdk], ['CVE-2022-47951: vmdk with a flat extent', 'vmdk', vmdk],
   ];
   test.each(cases)('%s is refused before any tool opens it', async (_, format, bytes) => {

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { qcow2 } from '@cumulet/diskimage/testing';
 import { plainCall } from '@cumulet/drivers';
 import { swiftStore } from '@cumulet/drivers/imagestore';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -31,7 +32,6 @@ afterAll(async () => { await t.end(); await web.close(); });
 const files = () => ['one', 'staging'].flatMap(f => ['', '.tmp', '.parts'].flatMap(s => { const at = join(t.rt.settings.home, f, s); return existsSync(at) ? readdirSync(at).filter(n => !n.startsWith('.')) : []; }));
 const show = async (id: string) => (await t.call('admin', 'GET', `/v2/images/${id}`)).body;
 const patch = (who: 'demo' | 'admin', id: string, ...ops: object[]) => t.call(who, 'PATCH', `/v2/images/${id}`, ops, { 'content-type': 'application/openstack-images-v2.1-json-patch' });
-const qcow2 = () => { const b = Buffer.alloc(1000); b.write('QFI\xfb', 0, 'latin1'); b.writeUInt32BE(3, 4); return b; };
 
 const inward = ['http://127.0.0.1/x', 'http://2130706433/x', 'http://0x7f000001/x', 'http://0177.0.0.1/x', 'http://[::ffff:127.0.0.1]/x', 'http://169.254.169.254/latest', 'file:///etc/passwd', 'http://user:pw@example.org/'];
 test.each(inward)('rows 13 and 14, %s: web-download, legacy task and location refuse it alike', async (url) => {

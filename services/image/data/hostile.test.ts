@@ -1,3 +1,4 @@
+import { qcow2 } from '@cumulet/diskimage/testing';
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { connect, type AddressInfo } from 'node:net';
@@ -76,8 +77,7 @@ const deaf = (id: string, body: Buffer) => new Promise<number>((done, failed) =>
   req.end(body, () => { sent = true; both(); });
 });
 test('a client that does not listen before it has sent everything hears why it was refused', async () => {
-  const body = Buffer.alloc(24 * 2 ** 20);
-  body.write('QFI\xfb\0\0\0\x03', 0, 'latin1');
+  const body = qcow2({ length: 24 * 2 ** 20 });
   const id = await t.image('demo');
   expect(await deaf(id, body)).toBe(415);
   await comesToRest(id);

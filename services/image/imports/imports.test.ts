@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { qcow2 } from '@cumulet/diskimage/testing';
 import { createRunner } from '@cumulet/exec';
 import { provePlan } from '@cumulet/tasks/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -49,7 +50,7 @@ describe('glance-direct', () => {
   test('dangerous or mislabelled data ends in queued, without a byte', async () => {
     const before = files();
     const id = await t.image('demo', { disk_format: 'raw' });
-    await stage(id, Buffer.concat([Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'), Buffer.alloc(100_000)]));
+    await stage(id, qcow2());
     expect((await start(id, { method: { name: 'glance-direct' } })).status).toBe(202);
     await t.drain();
     expect(await show(id)).toMatchObject({ status: 'queued', size: null, os_glance_failed_import: 'one' });
@@ -115,7 +116,7 @@ describe('what was imported and deleted', () => {
     const direct = async (id: string, content: Buffer) => { await stage(id, content); await start(id, { method: { name: 'glance-direct' } }); };
     const ways: ((id: string) => Promise<unknown>)[] = [
       id => direct(id, bytes),
-      id => direct(id, Buffer.concat([Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'), bytes])),
+      id => direct(id, qcow2()),
       id => start(id, { method: { name: 'web-download', uri: url('/again') }, all_stores: true }, 'admin'),
       id => start(id, { method: { name: 'web-download', uri: url('/none') } }),
       async (id) => { await direct(id, bytes); await t.drain(); return start(id, { method: { name: 'copy-image' }, stores: ['two'] }, 'admin'); },

@@ -1,6 +1,7 @@
 import { mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { qcow2 } from '@cumulet/diskimage/testing';
 import { createRunner } from '@cumulet/exec';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../../call.ts';
@@ -12,19 +13,7 @@ const runner = createRunner({ log: { debug() {}, warn() {} } });
 const files = new Files(runner);
 
 /** The first cluster of a qcow2 of 1 GiB whose backing file is `path`: what a guest would write into its disk to be shown a file of the host. */
-function hostileHeader(path: string): Buffer {
-  const header = Buffer.alloc(65_536);
-  header.write('QFI\xfb', 'latin1');
-  header.writeUInt32BE(2, 4);
-  header.writeBigUInt64BE(512n, 8);
-  header.writeUInt32BE(path.length, 16);
-  header.writeUInt32BE(16, 20);
-  header.writeBigUInt64BE(1n << 30n, 24);
-  header.writeUInt32BE(2, 36);
-  header.writeBigUInt64BE(65_536n, 40);
-  header.write(path, 512, 'latin1');
-  return header;
-}
+const hostileHeader = (path: string): Buffer => qcow2({ version: 2, size: 1n << 30n, backing: path, length: 65_536 });
 
 // CVE-2015-7548 (snapshot), CVE-2016-2140 and CVE-2026-24708 (resize), CVE-2014-0134 (rescue): what a guest writes into its disk stays bytes.
 describe('a guest that writes the header of an image into its disk', () => {
