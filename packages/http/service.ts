@@ -1,5 +1,5 @@
 import underPressure from '@fastify/under-pressure';
-import { isUuid, Unauthorized } from '@cumulet/wire';
+import { BadRequest, isUuid, Unauthorized } from '@cumulet/wire';
 import Fastify, { LogController, type FastifyInstance } from 'fastify';
 import { maxHeaderSize, type IncomingMessage } from 'node:http';
 import { answerFault, type Answering } from './faults.ts';
@@ -21,11 +21,14 @@ declare module 'fastify' {
 export async function createService(spec: ServiceSpec): Promise<FastifyInstance> {
   const firsts = new Set(spec.operations.filter(op => !op.root).map(op => op.path.split('/')[1]));
   const literals = new Set(spec.operations.flatMap(op => op.path.split('/')).filter(part => part !== '' && !part.startsWith(':')));
+  const answering: Answering = { dress: spec.dress, name: spec.name, identityUrl: spec.identityUrl, ...(spec.unavailable ? { unavailable: spec.unavailable } : {}) };
   const app = Fastify({
     loggerInstance: spec.log as never,
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: requestId,
+    // The router stops at an escape in the path that is none before any handler is asked.
+    frameworkErrors: (error, req, reply) => { answerFault(answering, error.code === 'FST_ERR_BAD_URL' ? new BadRequest('Malformed request url') : error, req, reply); },
     rewriteUrl: req => {
       const [given, rest] = cut(req.url ?? '/');
       const path = given.replaceAll(/\/{2,}/g, '/');   // as paste.urlmap, in front of every service of upstream's: fog joins addresses carelessly
@@ -39,7 +42,6 @@ export async function createService(spec: ServiceSpec): Promise<FastifyInstance>
     requestTimeout: 0,           // uploads take as long as they take; JSON bodies have their own clock
     exposeHeadRoutes: true,
   }) as unknown as FastifyInstance;
-  const answering: Answering = { dress: spec.dress, name: spec.name, identityUrl: spec.identityUrl, ...(spec.unavailable ? { unavailable: spec.unavailable } : {}) };
   app.setErrorHandler((error, req, reply) => answerFault(answering, error, req, reply));
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_req, payload, done) => done(null, payload));

@@ -14,7 +14,8 @@ export function python(value: unknown, limit = 1_000): string {
   const whole = text(value);
   return whole.length > limit ? `${whole.slice(0, limit)}…` : whole;
 }
-const bare = (value: unknown) => (typeof value === 'string' ? value : python(value));
+/** A value in a sentence: a string as it is, all else as Python prints it. `String()` would ask a hostile object how. */
+export const bare = (value: unknown): string => (typeof value === 'string' ? value : python(value));
 
 export interface Explained {
   /** Where: the last named member of the path, as upstream says it; undefined for the body itself. */

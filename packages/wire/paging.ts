@@ -6,9 +6,13 @@ export const queryCount = z.string().regex(/^[0-9]*$/).transform(t => (t === '' 
 /** A query may name a parameter twice; upstream takes the last. */
 export const lastOf = (value: unknown): unknown => (Array.isArray(value) ? value.at(-1) : value);
 
+/** What a table has under a name that a caller chose: not what every object has, such as `constructor`. */
+export const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined => (Object.hasOwn(table, name) ? table[name] : undefined);
+
 /** `true` for the spellings that oslo's bool_from_string takes; `undefined` when it is none. */
 export function parseBool(text: unknown): boolean | undefined {
   if (typeof text === 'boolean') return text;
+  if (typeof text === 'object' && text !== null) return undefined;
   const t = String(text).trim().toLowerCase();
   if (['1', 't', 'true', 'on', 'y', 'yes'].includes(t)) return true;
   if (['0', 'f', 'false', 'off', 'n', 'no'].includes(t)) return false;

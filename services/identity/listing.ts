@@ -1,6 +1,6 @@
 import { keyset } from '@cumulet/db';
 import type { Context } from '@cumulet/http';
-import { BadRequest, lastOf, NotFound } from '@cumulet/wire';
+import { BadRequest, lastOf, NotFound, own } from '@cumulet/wire';
 import type { Knex } from 'knex';
 
 /** A filter of a list: its column and how its text is read. Text filters also take `name__contains`, `name__istartswith` and so on. */
@@ -36,7 +36,7 @@ export async function list<R extends object>(ctx: Context, query: Knex.QueryBuil
   const limit = limitOf(queryText(asked, 'limit'), defaultMax);
   const sortKey = queryText(asked, 'sort_key');
   const dir = queryText(asked, 'sort_dir') === 'desc' ? 'desc' : 'asc';
-  const first = sortKey === undefined ? undefined : o.sorts?.[sortKey];
+  const first = sortKey === undefined ? undefined : own(o.sorts ?? {}, sortKey);
   const columns = first === undefined ? [o.order] : [first, o.order];
   const marker = queryText(asked, 'marker');
   const at = marker === undefined ? undefined : await markerRow(query, o.order, columns, marker);

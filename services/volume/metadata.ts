@@ -50,14 +50,14 @@ export function metadataRoutes(of: MetadataOf): Operation[] {
         const ctx = c as never as Context;
         const key = ctx.params['key'] ?? '';
         const map = await of.read(ctx, id(ctx));
-        if (!(key in map)) throw missing(ctx, key);
+        if (!Object.hasOwn(map, key)) throw missing(ctx, key);
         return { meta: { [key]: map[key] } };
       },
     }),
     operation({
       id: `${of.feature}.update`, summary: 'Set one metadata item', method: 'PUT', path: `${path}/:key`, policy: of.policies.update, permit: 'object', body: Meta, handler: c => {
         const key = c.params['key'] ?? '';
-        if (!(key in c.body.meta)) throw new BadRequest('Request body and URI mismatch');
+        if (!Object.hasOwn(c.body.meta, key)) throw new BadRequest('Request body and URI mismatch');
         if (Object.keys(c.body.meta).length > 1) throw new BadRequest('Request body contains too many items');
         return change(c as never, now => ({ ...now, ...c.body.meta }), () => ({ meta: c.body.meta }));
       },
@@ -66,7 +66,7 @@ export function metadataRoutes(of: MetadataOf): Operation[] {
       id: `${of.feature}.delete`, summary: 'Remove one metadata item', method: 'DELETE', path: `${path}/:key`, policy: of.policies.delete, permit: 'object', handler: async c => {
         const ctx = c as never as Context;
         const key = ctx.params['key'] ?? '';
-        await of.change(ctx, id(ctx), now => { if (!(key in now)) throw missing(ctx, key); const { [key]: _, ...rest } = now; return rest; });
+        await of.change(ctx, id(ctx), now => { if (!Object.hasOwn(now, key)) throw missing(ctx, key); const { [key]: _, ...rest } = now; return rest; });
         return new Reply(200);
       },
     }),

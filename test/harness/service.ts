@@ -55,7 +55,7 @@ export async function testRuntime(overrides: Record<string, string> = {}): Promi
     settings, databaseUrl: url, db, listener, bell: noBell, tasks: new Tasks(noBell), ends: new Ends(db, listener), log, clock: Date.now, enforcer,
     async gate(service): Promise<Gate> {
       const rules = await enforcer(service);
-      return { authenticate: async token => callers[token as Who], allows: (rule, who, target) => rules.check(rule, who, target) };
+      return { authenticate: async token => (Object.hasOwn(callers, token) ? callers[token as Who] : undefined), allows: (rule, who, target) => rules.check(rule, who, target) };
     },
     health: async () => ({ database: true }),
     close: async () => { await listener.close(); await db.destroy(); },

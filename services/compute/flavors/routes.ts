@@ -1,7 +1,7 @@
 import { duplicateOf } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict, NotFound, newId, parseBool, parseSort } from '@cumulet/wire';
+import { BadRequest, Conflict, newId, NotFound, own, parseBool, parseSort } from '@cumulet/wire';
 import { Detailed, Listed, ListQuery, Shown, Create, Update, Specs, Spec, AddAccess, RemoveAccess } from './schemas.ts';
 import { findFlavor, flavorSortKeys, listFlavors, type FlavorRow } from './store.ts';
 import type { z } from 'zod';
@@ -38,7 +38,7 @@ export const routes = (rt: Runtime): Operation[] => {
   const spec = async (ctx: Context) => {
     const flavor = await find(ctx);
     const key = ctx.params['key'] ?? '';
-    const value = flavor.extra_specs[key];
+    const value = own(flavor.extra_specs, key);
     if (value === undefined) throw new NotFound(`Flavor ${flavor.id} has no extra specs with key ${key}.`);
     return { flavor, key, value };
   };
@@ -80,7 +80,7 @@ export const routes = (rt: Runtime): Operation[] => {
       id: 'flavors.extra_specs.update', summary: 'Change an extra spec', method: 'PUT', path: '/flavors/:flavor_id/os-extra_specs/:key', policy: 'os_compute_api:os-flavor-extra-specs:update', body: Spec,
       handler: async ctx => {
         const key = ctx.params['key'] ?? '';
-        if (!(key in ctx.body)) throw new BadRequest('Request body and URI mismatch');
+        if (!Object.hasOwn(ctx.body, key)) throw new BadRequest('Request body and URI mismatch');
         const { id } = await find(ctx);
         await db('flavors').where({ id }).update({ extra_specs: db.raw('extra_specs || ?::jsonb', [JSON.stringify(ctx.body)]), updated_at: db.fn.now() });
         return ctx.body;

@@ -1,5 +1,5 @@
 import { transaction, type Trx } from '@cumulet/db';
-import { Forbidden, NotFound } from '@cumulet/wire';
+import { Forbidden, NotFound, own } from '@cumulet/wire';
 import { absent } from '../faults.ts';
 import type { Identity } from '../identity.ts';
 import { findDomain } from '../projects/store.ts';
@@ -84,9 +84,9 @@ export async function remove(identity: Identity, domainId: string, group?: strin
 export function readDefaults(group?: string, option?: string): unknown {
   checkNames(group, option);
   if (group === undefined) return defaults;
-  if (option === undefined) return { [group]: defaults[group] };
+  if (option === undefined) return { [group]: own(defaults, group) };
   if (isSensitive(group, option)) throw refuse(`Reading the default for option ${option} in group ${group} is not supported`);
-  return { [option]: defaults[group]?.[option] };
+  return { [option]: own(own(defaults, group) ?? {}, option) };
 }
 
 /** The two settings of password strength that everyone may know, so that clients can explain them. */

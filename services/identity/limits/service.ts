@@ -31,6 +31,7 @@ export const updateRegistered = (identity: Identity, id: string, change: Partial
   if (!before) throw absentLimit('registered limit', id);
   const moves = (['service_id', 'region_id', 'resource_name'] as const).some(k => change[k] !== undefined && change[k] !== before[k]);
   if (moves && await trx('limits').where({ registered_limit_id: id }).first('id')) throw inUse(id);
+  if (Object.keys(change).length === 0) return before;
   const [row] = await unlessDuplicate(trx('registered_limits').where({ id }).update(change).returning<RegisteredRow[]>('*'), () => duplicate('registered_limit', 'Duplicate entry'));
   return row as RegisteredRow;
 });

@@ -10,7 +10,7 @@ const comparisons: Readonly<Record<string, string>> = { eq: '=', neq: '<>', gt: 
 function operator(text: string): { op: string; value: string } {
   const at = text.indexOf(':');
   const op = text.slice(0, Math.max(at, 0));
-  return op === 'in' || op in comparisons ? { op, value: text.slice(at + 1) } : { op: 'eq', value: text };
+  return op === 'in' || Object.hasOwn(comparisons, op) ? { op, value: text.slice(at + 1) } : { op: 'eq', value: text };
 }
 
 /** The members of an `in:` filter; a value with commas is put in quotes. */

@@ -1,4 +1,4 @@
-import { explain, BadRequest, Forbidden } from '@cumulet/wire';
+import { BadRequest, bare, explain, Forbidden } from '@cumulet/wire';
 import { imageSchema, readOnlyNames, reserved, reservedPrefix } from './schemas.ts';
 
 export type Op = 'add' | 'remove' | 'replace';
@@ -26,7 +26,7 @@ function readOne(raw: Record<string, unknown>, draft: 4 | 10): Change {
   if (draft === 10) {
     if (raw['op'] === undefined || raw['op'] === null) throw new BadRequest(`Unable to find \`op\` in JSON Schema change. It must be one of the following: ${ops.join(', ')}.`);
     op = raw['op'] as Op;
-    if (!ops.includes(op)) throw new BadRequest(`Invalid operation: \`${String(op)}\`. It must be one of the following: ${ops.join(', ')}.`);
+    if (!ops.includes(op)) throw new BadRequest(`Invalid operation: \`${bare(op)}\`. It must be one of the following: ${ops.join(', ')}.`);
     if (!('path' in raw)) throw new BadRequest("Unable to find 'path' in JSON Schema change");
     pointer = raw['path'];
   } else {
@@ -46,7 +46,7 @@ function readOne(raw: Record<string, unknown>, draft: 4 | 10): Change {
 }
 
 function decodePointer(pointer: unknown): [string, ...string[]] {
-  if (typeof pointer !== 'string' || !pointer.startsWith('/')) throw new BadRequest(`Pointer \`${String(pointer)}\` does not start with "/".`);
+  if (typeof pointer !== 'string' || !pointer.startsWith('/')) throw new BadRequest(`Pointer \`${bare(pointer)}\` does not start with "/".`);
   if (/\/\s*?\//.test(pointer.slice(1))) throw new BadRequest(`Pointer \`${pointer}\` contains adjacent "/".`);
   if (pointer.length > 1 && pointer.endsWith('/')) throw new BadRequest(`Pointer \`${pointer}\` end with "/".`);
   if (pointer.slice(1).trim() === '' || pointer.slice(1).trim() === '/') throw new BadRequest(`Pointer \`${pointer}\` does not contains valid token.`);

@@ -3,7 +3,7 @@ import { openFetcher, type Fetcher } from '@cumulet/fetch';
 import type { Context } from '@cumulet/http';
 import { endpointUrl } from '@cumulet/identity';
 import type { Run } from '@cumulet/tasks';
-import { NotImplemented } from '@cumulet/wire';
+import { bare, NotImplemented } from '@cumulet/wire';
 import { json } from 'node:stream/consumers';
 import { z } from 'zod';
 import { containerFormats, diskFormats } from '../images/schemas.ts';
@@ -21,7 +21,7 @@ const brought = ['hw_', 'trait:', 'os_distro', 'os_secure_boot', 'os_type'];
 export function remoteImage(d: ImageDeps, ctx: Context, imageId: string, method: { readonly glance_image_id?: unknown; readonly glance_region?: unknown; readonly glance_service_interface?: unknown }): Remote {
   const token = ctx.request.headers['x-auth-token'];
   if (typeof token !== 'string') throw new NotImplemented('glance-download needs a token.');
-  return { image: String(method.glance_image_id), region: String(method.glance_region), interface: String(method.glance_service_interface ?? 'public'), token: d.rt.sealer.seal(Buffer.from(token), sealContext(imageId)).toString('base64') };
+  return { image: String(method.glance_image_id), region: bare(method.glance_region), interface: bare(method.glance_service_interface ?? 'public'), token: d.rt.sealer.seal(Buffer.from(token), sealContext(imageId)).toString('base64') };
 }
 
 const remoteFacts = z.object({ status: z.string(), disk_format: z.enum(diskFormats), container_format: z.enum(containerFormats) }).catchall(z.unknown());

@@ -1,7 +1,7 @@
 import { move, transaction } from '@cumulet/db';
 import { passesFilter } from '@cumulet/fetch';
 import type { Context } from '@cumulet/http';
-import { BadRequest, Conflict, isUuidLike, NotFound } from '@cumulet/wire';
+import { BadRequest, bare, Conflict, isUuidLike, NotFound } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { one } from '../data/headers.ts';
 import { columns } from '../images/store.ts';
@@ -21,7 +21,7 @@ function readRequest(d: ImageDeps, body: unknown): Request {
   const { method, all_stores, all_stores_must_succeed } = body as Record<string, unknown>;
   if (typeof method !== 'object' || method === null) throw new BadRequest("Import request requires a 'method' field.");
   if (!('name' in method)) throw new BadRequest("Import request requires a 'name' field.");
-  if (!(d.rt.settings.image.importMethods as readonly unknown[]).includes(method.name)) throw new BadRequest(`Unknown import method name '${String(method.name)}'.`);
+  if (!(d.rt.settings.image.importMethods as readonly unknown[]).includes(method.name)) throw new BadRequest(`Unknown import method name '${bare(method.name)}'.`);
   for (const [name, value] of [['all_stores_must_succeed', all_stores_must_succeed], ['all_stores', all_stores]] as const) if (value !== undefined && typeof value !== 'boolean') throw new BadRequest(`'${name}' must be boolean value only`);
   return body as Request;
 }
@@ -46,7 +46,7 @@ export async function startImport(d: ImageDeps, ctx: Context, id: string): Promi
       stores = stores.filter(s => !there.has(s));
       if (stores.length === 0) return;
     }
-    if (name === 'web-download' && (typeof uri !== 'string' || !passesFilter(uri, d.rt.settings.image.fetch))) throw new BadRequest(`URI for web-download does not pass filtering: ${String(uri ?? 'None')}`);
+    if (name === 'web-download' && (typeof uri !== 'string' || !passesFilter(uri, d.rt.settings.image.fetch))) throw new BadRequest(`URI for web-download does not pass filtering: ${bare(uri)}`);
     const { injectProperties } = d.rt.settings.image.import;
     await beginImport(d, trx, image, {
       imageId: image.id, method: name, stores, allMustSucceed: asked.all_stores_must_succeed !== false, shown: { image_id: image.id, import_req: asked, backend: stores },
@@ -77,7 +77,7 @@ function checkState(image: SeenImage, name: Method): void {
 function checkRemote({ method }: Request): void {
   if (method.glance_region === undefined) throw new BadRequest("'glance_region' needs to be set for glance-download import method");
   if (method.glance_image_id === undefined) throw new BadRequest("'glance_image_id' needs to be set for glance-download import method");
-  if (!isUuidLike(method.glance_image_id)) throw new BadRequest(`Remote image id does not look like a UUID: ${String(method.glance_image_id)}`);
+  if (!isUuidLike(method.glance_image_id)) throw new BadRequest(`Remote image id does not look like a UUID: ${bare(method.glance_image_id)}`);
 }
 function chosenStores(d: ImageDeps, asked: Request, header: string | undefined): string[] {
   if (asked.all_stores === true) {

@@ -1,7 +1,7 @@
 import { passesFilter } from '@cumulet/fetch';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { TaskRow } from '@cumulet/tasks';
-import { BadRequest, isUuidLike, lastOf, MethodNotAllowed, micros, newId, NotFound, python, seconds, shape } from '@cumulet/wire';
+import { BadRequest, bare, isUuidLike, lastOf, MethodNotAllowed, micros, newId, NotFound, python, seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { links, pageSize } from '../images/list.ts';
 import type { ImageDeps } from '../opened.ts';
@@ -38,7 +38,7 @@ export const routes = (d: ImageDeps): Operation[] => {
         access(ctx, 'add_task');
         const { type, input: given } = readBody(ctx.body);
         const from = given['import_from'];
-        if (from !== undefined && (typeof from !== 'string' || !passesFilter(from, d.rt.settings.image.fetch))) throw new BadRequest(`URI for legacy import task does not pass filtering: ${String(from)}`);
+        if (from !== undefined && (typeof from !== 'string' || !passesFilter(from, d.rt.settings.image.fetch))) throw new BadRequest(`URI for legacy import task does not pass filtering: ${bare(from)}`);
         if (type !== 'import') throw new BadRequest(`Provided object does not match schema 'task': tasks of type ${type} are made by an import.`);
         const imageId = newId();
         const owner = ctx.caller.projectId ?? null;

@@ -1,4 +1,5 @@
 import { passesFilter } from '@cumulet/fetch';
+import { bare } from '@cumulet/wire';
 import { DriverError } from '@cumulet/drivers';
 import { transaction } from '@cumulet/db';
 import { z } from 'zod';
@@ -12,8 +13,8 @@ export const taskImportPlan = imagePlan('image.task_import', z.object({ imageId:
   .step('create', async t => {
     const { import_from: from, import_from_format: format, image_properties: properties } = t.input.task;
     for (const [name, value] of Object.entries({ import_from: from, import_from_format: format, image_properties: properties })) if (value === undefined || value === null) throw invalid(`Input does not contain '${name}' field`);
-    if (typeof from !== 'string' || !passesFilter(from, t.deps.settings.image.fetch)) throw invalid(`URI for legacy import task does not pass filtering: ${String(from)}`);
-    const row = attributes(properties, String(format), t.input.publicize);
+    if (typeof from !== 'string' || !passesFilter(from, t.deps.settings.image.fetch)) throw invalid(`URI for legacy import task does not pass filtering: ${bare(from)}`);
+    const row = attributes(properties, bare(format), t.input.publicize);
     await t.transaction(async trx => {
       if (await imageById(trx, t.input.imageId)) return;
       await insertImage(trx, { ...row, id: t.input.imageId, owner: t.input.owner });
@@ -41,7 +42,7 @@ function attributes(given: unknown, format: string, publicize: boolean) {
   const properties: Record<string, string> = {};
   for (const [key, value] of Object.entries(data)) {
     if (reserved.has(key) || key.startsWith(reservedPrefix) || readOnlyNames.has(key) || key === 'owner' || key === 'locations') throw invalid(`Attribute '${key}' cannot be given to an import task.`);
-    if (!base.has(key) && value !== null) properties[key] = String(value);
+    if (!base.has(key) && value !== null) properties[key] = bare(value);
   }
   if (data.visibility === 'public' && !publicize) throw invalid('You are not authorized to complete publicize_image action.');
   return {

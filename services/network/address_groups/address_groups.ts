@@ -2,7 +2,7 @@ import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { sharedWith } from '../rbac/access.ts';
 import { bool, id, int, text, type Collection } from '../rest/collection.ts';
-import { cidr, named, owned, several } from '../rest/shapes.ts';
+import { cidr, distinct, named, owned, several } from '../rest/shapes.ts';
 
 export interface AddressGroupRow { id: string; project_id: string; name: string; description: string; prefixes: string[]; shared: boolean; revision_number: number; created_at: Date; updated_at: Date }
 export const AddressGroups: Collection<AddressGroupRow> = {
@@ -18,7 +18,7 @@ export const AddressGroups: Collection<AddressGroupRow> = {
   }),
 };
 
-const group = z.strictObject({ ...named, ...owned, addresses: z.array(cidr).nullable().optional() });
+const group = z.strictObject({ ...named, ...owned, addresses: distinct(cidr, a => `Duplicate items in the list: ${a}`).nullable().optional() });
 export const CreateAddressGroups = shape('AddressGroupCreate', z.union([z.strictObject({ address_group: group }), z.strictObject({ address_groups: several('address_group', group) })]));
 export const UpdateAddressGroup = shape('AddressGroupUpdate', z.strictObject({ address_group: z.strictObject(named) }));
 /** Unlike at creation, an address without a length is taken: it is the whole length (as upstream). */

@@ -40,9 +40,9 @@ export const agentRoutes = (rt: Runtime): Operation[] => [
       throw new Conflict(`Agent ${id} is a part of its host's worker and goes with it.`, { kind: 'AgentInUse' });
     },
   }),
-  // Networks are where their guests are: that is read here. Routers are on one host, from which an administrator may take them to another.
+  // Networks are where their guests are: that is read here. Routers are on one host, from which an administrator may take them to another. What a query says is not asked, as upstream: Horizon sends `search_opts`.
   operation({
-    id: 'agents.routers', summary: 'Routers of an L3 agent', method: 'GET', path: '/agents/:id/l3-routers', policy: 'get_l3-routers', query: AnyQuery,
+    id: 'agents.routers', summary: 'Routers of an L3 agent', method: 'GET', path: '/agents/:id/l3-routers', policy: 'get_l3-routers',
     handler: async ctx => {
       const agent = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
       return list(rt.db, ctx, onHost(Routers, `t.host = ? and ? = 'l3_agent'`, [agent.host, agent.topic]), rt.settings.http.maxLimit);
@@ -87,21 +87,21 @@ export const agentRoutes = (rt: Runtime): Operation[] => [
     },
   }),
   operation({
-    id: 'agents.networks', summary: 'Networks of a DHCP agent', method: 'GET', path: '/agents/:id/dhcp-networks', policy: 'get_dhcp-networks', query: AnyQuery,
+    id: 'agents.networks', summary: 'Networks of a DHCP agent', method: 'GET', path: '/agents/:id/dhcp-networks', policy: 'get_dhcp-networks',
     handler: async ctx => {
       const agent = await find(rt.db, ctx as Context, Agents, ctx.params['id'] ?? '');
       return list(rt.db, ctx, onHost(Networks, `${carries} and ? = 'dhcp_agent'`, [agent.host, agent.topic]), rt.settings.http.maxLimit);
     },
   }),
   operation({
-    id: 'routers.agents', summary: 'L3 agents of a router', method: 'GET', path: '/routers/:id/l3-agents', policy: 'get_l3-agents', query: AnyQuery,
+    id: 'routers.agents', summary: 'L3 agents of a router', method: 'GET', path: '/routers/:id/l3-agents', policy: 'get_l3-agents',
     handler: async ctx => {
       const router = await find(rt.db, ctx as Context, Routers, ctx.params['id'] ?? '');
       return list(rt.db, ctx, onHost(Agents, `t.topic = 'l3_agent' and t.host = ?`, [router.host]), rt.settings.http.maxLimit);
     },
   }),
   operation({
-    id: 'networks.agents', summary: 'DHCP agents of a network', method: 'GET', path: '/networks/:id/dhcp-agents', policy: 'get_dhcp-agents', query: AnyQuery,
+    id: 'networks.agents', summary: 'DHCP agents of a network', method: 'GET', path: '/networks/:id/dhcp-agents', policy: 'get_dhcp-agents',
     handler: async ctx => {
       const network = await find(rt.db, ctx as Context, Networks, ctx.params['id'] ?? '');
       return list(rt.db, ctx, onHost(Agents, `t.topic = 'dhcp_agent' and exists (select 1 from ports p where p.network_id = ? and p.binding_host = t.host)`, [network.id]), rt.settings.http.maxLimit);

@@ -3,7 +3,7 @@ import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { openTo, sharedWith } from '../rbac/access.ts';
 import { bool, commonColumns, int, type Collection } from '../rest/collection.ts';
-import { flag, integer, named, owned, several, tag } from '../rest/shapes.ts';
+import { domainName, flag, integer, named, owned, several, tag } from '../rest/shapes.ts';
 
 export interface NetworkRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date;
@@ -31,7 +31,7 @@ export const Networks: Collection<NetworkRow> = {
 
 const settable = {
   ...named, admin_state_up: flag.optional(), shared: flag.optional(), 'router:external': flag.optional(), is_default: flag.optional(), mtu: integer.pipe(z.int().min(68)).optional(),
-  port_security_enabled: flag.optional(), dns_domain: z.string().max(255).optional(),
+  port_security_enabled: flag.optional(), dns_domain: domainName.optional(),
 };
 const network = z.strictObject({
   ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.literal('nova')).optional(), 'provider:network_type': z.string().optional(), 'provider:physical_network': z.string().nullable().optional(), 'provider:segmentation_id': z.null().optional(), vlan_transparent: z.preprocess(v => v ?? false, flag.refine(v => !v, 'is not supported')).optional(),

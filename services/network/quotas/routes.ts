@@ -42,7 +42,7 @@ export function quotaRoutes(rt: Runtime): Operation[] {
       handler: async ctx => {
         ctx.permit(target(ctx));
         const projectId = ctx.params['project_id'] ?? '';
-        const rows = Object.entries(ctx.body.quota).filter(([k, v]) => k in quotaDefaults && v !== undefined).map(([resource, hard_limit]) => ({ service: 'network', project_id: projectId, resource, hard_limit: hard_limit as number }));
+        const rows = Object.entries(ctx.body.quota).filter(([k, v]) => Object.hasOwn(quotaDefaults, k) && v !== undefined).map(([resource, hard_limit]) => ({ service: 'network', project_id: projectId, resource, hard_limit: hard_limit as number }));
         await transaction(rt.db, async trx => { for (const row of rows) await trx('quotas').insert(row).onConflict(['service', 'project_id', 'resource']).merge(); });
         return show(projectId);
       },

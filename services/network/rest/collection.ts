@@ -1,6 +1,6 @@
 import { keyset, type Trx } from '@cumulet/db';
 import type { Context } from '@cumulet/http';
-import { BadRequest, Fault, isUuid, lastOf, NotFound, parseBool, shape } from '@cumulet/wire';
+import { BadRequest, Fault, isUuid, lastOf, NotFound, own, parseBool, shape } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 
@@ -52,7 +52,7 @@ export async function list<R extends { id: string }>(trx: Trx, ctx: Context<unkn
   const keys = many(q['sort_key']);
   if (dirs.length > 0 && keys.length !== dirs.length) throw new BadRequest('The number of sort_keys and sort_dirs must be same');
   const sorts = keys.map((key, i) => {
-    const column = of.columns[key];
+    const column = own(of.columns, key);
     if (!column?.sorts) throw new BadRequest(`[${JSON.stringify(key)}] is invalid attribute for sort_keys`);
     const dir = dirs[i] ?? 'asc';
     if (dir !== 'asc' && dir !== 'desc') throw new BadRequest(`${key} is invalid value for sort_dirs, valid value is 'asc' and 'desc'`);
@@ -73,7 +73,7 @@ const reserved = new Set(['fields', 'sort_key', 'sort_dir', 'limit', 'marker', '
 const tagFilters = new Set(['tags', 'tags-any', 'not-tags', 'not-tags-any']);
 
 function filter<R extends { id: string }>(query: Knex.QueryBuilder, of: Collection<R>, key: string, values: string[]): void {
-  const special = of.filters?.[key];
+  const special = own(of.filters ?? {}, key);
   if (special) return special(query, values);
   if (tagFilters.has(key) && 'tags' in of.columns) {
     const tags = values.flatMap(v => v.split(','));
@@ -81,7 +81,7 @@ function filter<R extends { id: string }>(query: Knex.QueryBuilder, of: Collecti
     query.whereRaw(key.startsWith('not') ? `not (${sql})` : sql, [tags]);
     return;
   }
-  const column = of.columns[key];
+  const column = own(of.columns, key);
   if (!column) throw new BadRequest(`[${JSON.stringify(key).replaceAll('"', "'")}] is invalid attribute for filtering`);
   switch (column.kind) {
     case 'bool': {

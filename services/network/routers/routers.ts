@@ -1,7 +1,7 @@
 import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { bool, commonColumns, text, type Collection } from '../rest/collection.ts';
-import { cidr, flag, ip, named, owned, tag, uuid } from '../rest/shapes.ts';
+import { cidr, distinct, flag, ip, named, owned, tag, uuid } from '../rest/shapes.ts';
 
 export interface RouterRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; admin_state_up: boolean; host: string; gateway_port_id: string | null; external_network_id: string | null; enable_snat: boolean;
@@ -27,7 +27,7 @@ export type Gateway = z.output<typeof gateway>;
 export const maxRoutes = 30;
 const route = z.strictObject({ destination: cidr, nexthop: ip }).refine(r => r.destination.includes(':') === r.nexthop.includes(':'), 'must be of one family');
 export type Route = z.output<typeof route>;
-const settable = { ...named, admin_state_up: flag.optional(), external_gateway_info: gateway.optional(), routes: z.array(route).max(maxRoutes).nullable().optional(), distributed: flag.optional(), ha: flag.optional() };
+const settable = { ...named, admin_state_up: flag.optional(), external_gateway_info: gateway.optional(), routes: distinct(route, r => `Duplicate hostroute '${r}'`).max(maxRoutes).nullable().optional(), distributed: flag.optional(), ha: flag.optional() };
 export const CreateRouter = shape('RouterCreate', z.strictObject({ router: z.strictObject({ ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.string()).optional(), flavor_id: z.null().optional() }) }));
 export const UpdateRouter = shape('RouterUpdate', z.strictObject({ router: z.strictObject(settable) }));
 export const ExtraRoutes = shape('RouterExtraRoutes', z.strictObject({ router: z.strictObject({ routes: z.array(route).max(maxRoutes) }) }));

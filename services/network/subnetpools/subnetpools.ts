@@ -2,7 +2,7 @@ import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { sharedWith } from '../rbac/access.ts';
 import { bool, commonColumns, id, int, type Collection } from '../rest/collection.ts';
-import { flag, integer, named, owned, tag, uuid } from '../rest/shapes.ts';
+import { distinct, flag, integer, named, owned, tag, uuid } from '../rest/shapes.ts';
 
 export interface SubnetPoolRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; ip_version: 4 | 6; prefixes: string[]; min_prefixlen: number; max_prefixlen: number; default_prefixlen: number;
@@ -24,9 +24,9 @@ export const SubnetPools: Collection<SubnetPoolRow> = {
 };
 
 const length = integer.pipe(z.int().min(0).max(128)).optional();
-const prefixes = z.array(z.string().max(64)).max(1000);
+const prefixes = distinct(z.string().max(64), p => `Duplicate items in the list: ${p}`).max(1000);
 const settable = {
-  ...named, default_quota: integer.pipe(z.int().min(0).max(2_147_483_647)).nullable().optional(), default_prefixlen: length, min_prefixlen: length, max_prefixlen: length, is_default: flag.optional(), address_scope_id: uuid.nullable().optional(),
+  ...named, default_quota: integer.pipe(z.int().min(0).max(2_147_483_647)).optional(), default_prefixlen: length, min_prefixlen: length, max_prefixlen: length, is_default: flag.optional(), address_scope_id: uuid.nullable().optional(),
 };
 const named1 = z.string().max(255).regex(/\S/, 'must not be empty');
 export const CreateSubnetPool = shape('SubnetPoolCreate', z.strictObject({ subnetpool: z.strictObject({ ...settable, ...owned, name: named1, prefixes, shared: flag.optional(), tags: z.array(tag).optional() }) }));

@@ -2,7 +2,7 @@ import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { sharedWith } from '../rbac/access.ts';
 import { address, bool, commonColumns, id, int, text, type Collection } from '../rest/collection.ts';
-import { cidr, flag, integer, ip, named, owned, several, tag, uuid } from '../rest/shapes.ts';
+import { cidr, distinct, flag, integer, ip, named, owned, several, tag, uuid } from '../rest/shapes.ts';
 
 export interface SubnetRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; network_id: string; ip_version: 4 | 6; cidr: string; gateway: string | null; subnetpool_id: string | null;
@@ -31,9 +31,11 @@ export const Subnets: Collection<SubnetRow> = {
 const pool = z.strictObject({ start: ip, end: ip });
 const route = z.strictObject({ destination: cidr, nexthop: ip });
 const mode = z.enum(['dhcpv6-stateful', 'dhcpv6-stateless', 'slaac']).nullable().optional();
+/** Neutron adds `compute:` to the prefixes letter by letter: each of them begins a service type, too. */
+const deviceOwner = /^(?:network:|neutron:|baremetal:|[compute:])/;
 const settable = {
-  ...named, enable_dhcp: flag.optional(), gateway_ip: ip.nullable().optional(), allocation_pools: z.array(pool).max(50).optional(), dns_nameservers: z.array(ip).max(50).nullable().optional(), host_routes: z.array(route).max(100).nullable().optional(),
-  service_types: z.array(z.string().max(255)).optional(), dns_publish_fixed_ip: flag.optional(),
+  ...named, enable_dhcp: flag.optional(), gateway_ip: ip.nullable().optional(), allocation_pools: z.array(pool).max(50).optional(), dns_nameservers: distinct(ip, n => `Duplicate nameserver '${n}'`).max(50).nullable().optional(), host_routes: distinct(route, r => `Duplicate hostroute '${r}'`).max(100).nullable().optional(),
+  service_types: z.array(z.string().max(255).refine(t => deviceOwner.test(t), 'does not correspond to a valid device owner')).optional(), dns_publish_fixed_ip: flag.optional(),
 };
 const subnet = z.strictObject({
   ...settable, ...owned, network_id: uuid, ip_version: integer.pipe(z.literal([4, 6])).optional(), cidr: z.string().max(64).nullable().optional(), tags: z.array(tag).optional(), subnetpool_id: uuid.nullable().optional(), use_default_subnetpool: flag.optional(),

@@ -2,7 +2,7 @@ import { duplicateOf, move, transaction, type Trx } from '@cumulet/db';
 import type { ConnectionInfo } from '@cumulet/drivers/block';
 import type { Context } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, isUuid, newId } from '@cumulet/wire';
+import { BadRequest, isUuid, newId, own } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { boundTo, by, target } from '../asking.ts';
 import { attachmentNotFound, conflict, invalidInput, invalidVolume, volumeNotFound } from '../faults.ts';
@@ -33,7 +33,7 @@ export async function list(rt: Runtime, ctx: Context, query: Query): Promise<{ p
   if (!page.allTenants) q.where('volume_attachments.project_id', ctx.caller.projectId ?? '');
   for (const [key, value] of Object.entries(allowedFilters(ctx, page.filters, ['volume_id', 'status', 'instance_id', 'attach_status']))) {
     const name = key.replace(/~$/, '');
-    const column = ({ volume_id: 'volume_id', instance_id: 'server_id', instance_uuid: 'server_id', status: 'status', attach_status: 'status', id: 'id' } as Record<string, string>)[name];
+    const column = own<string>({ volume_id: 'volume_id', instance_id: 'server_id', instance_uuid: 'server_id', status: 'status', attach_status: 'status', id: 'id' }, name);
     if (column === undefined || (column !== 'status' && !isUuid(value))) q.whereRaw('false'); else q.where(`volume_attachments.${column}`, value);
   }
   return { page, rows: await paged(rt.db, q, page, 'volume_attachments', of, attachmentNotFound) as unknown as AttachmentRow[] };

@@ -1,6 +1,6 @@
 import type { Context } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { isUuid } from '@cumulet/wire';
+import { isUuid, own } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { paged, readPage, type Page, type Query } from '../listing.ts';
 import { allowedFilters } from '../volumes/filters.ts';
@@ -34,7 +34,7 @@ function narrow(ctx: Context, q: Knex.QueryBuilder, filters: Readonly<Record<str
   for (const [key, value] of Object.entries(allowedFilters(ctx, filters, userFilters))) {
     const like = key.endsWith('~') && ctx.dialect.has('like filters');
     const name = like ? key.slice(0, -1) : key;
-    const column = texts[name];
+    const column = own(texts, name);
     if (uuids.includes(name)) { if (isUuid(value)) q.where(`volume_backups.${name}`, value); else q.whereRaw('false'); }
     else if (name === 'size') { if (/^\d{1,9}$/.test(value)) q.where('volume_backups.size', Number(value)); else q.whereRaw('false'); }
     else if (column === undefined) q.whereRaw('false');

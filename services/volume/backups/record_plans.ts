@@ -50,7 +50,7 @@ async function findObjects(t: { readonly deps: VolumeDeps } & Parameters<typeof 
 /** Takes in what a record tells, once its target has said that the objects are there and are the ones that were exported. */
 export const importBackupPlan = plan('backup.import', z.object({ backupId: z.string(), service: z.string(), record: z.record(z.string(), z.unknown()) }))
   .step('verify', async t => {
-    const missing = needed.filter(key => !(key in t.input.record));
+    const missing = needed.filter(key => !Object.hasOwn(t.input.record, key));
     if (missing.length > 0) throw new DriverError('invalid', `Driver successfully decoded imported backup data, but there are missing fields (${missing.join(', ')}).`);
     const record = backupRecord.parse(t.input.record);
     const origin = await t.deps.signer.check(t.input.record);

@@ -77,7 +77,7 @@ export const routes = (rt: Runtime): Operation[] => {
     }),
     operation({ id: 'group_specs.list', summary: 'List group specs', method: 'GET', path, since, policy: 'group:group_types_specs:get_all', handler: async c => ({ group_specs: (await one(c as never)).group_specs }) }),
     operation({ id: 'group_specs.create', summary: 'Add group specs', method: 'POST', path, since, policy: 'group:group_types_specs:create', body: Specs, status: 202, handler: async c => { const row = await one(c as never); await write(row, { ...row.group_specs, ...c.body.group_specs }); return { group_specs: c.body.group_specs }; } }),
-    operation({ id: 'group_specs.show', summary: 'Show a group spec', method: 'GET', path: `${path}/:key`, since, policy: 'group:group_types_specs:get', handler: async c => { const row = await one(c as never); const key = c.params['key'] ?? ''; if (!(key in row.group_specs)) throw noSpec(row, key); return { [key]: row.group_specs[key] }; } }),
+    operation({ id: 'group_specs.show', summary: 'Show a group spec', method: 'GET', path: `${path}/:key`, since, policy: 'group:group_types_specs:get', handler: async c => { const row = await one(c as never); const key = c.params['key'] ?? ''; if (!Object.hasOwn(row.group_specs, key)) throw noSpec(row, key); return { [key]: row.group_specs[key] }; } }),
     operation({
       id: 'group_specs.update', summary: 'Set a group spec', method: 'PUT', path: `${path}/:key`, since, policy: 'group:group_types_specs:update', body: OneSpec, status: 200,
       handler: async c => {
@@ -88,6 +88,6 @@ export const routes = (rt: Runtime): Operation[] => {
         return c.body;
       },
     }),
-    operation({ id: 'group_specs.delete', summary: 'Remove a group spec', method: 'DELETE', path: `${path}/:key`, since, policy: 'group:group_types_specs:delete', handler: async c => { const row = await one(c as never); const key = c.params['key'] ?? ''; if (!(key in row.group_specs)) throw noSpec(row, key); const { [key]: _, ...rest } = row.group_specs; await write(row, rest); return new Reply(202); } }),
+    operation({ id: 'group_specs.delete', summary: 'Remove a group spec', method: 'DELETE', path: `${path}/:key`, since, policy: 'group:group_types_specs:delete', handler: async c => { const row = await one(c as never); const key = c.params['key'] ?? ''; if (!Object.hasOwn(row.group_specs, key)) throw noSpec(row, key); const { [key]: _, ...rest } = row.group_specs; await write(row, rest); return new Reply(202); } }),
   ];
 };

@@ -34,7 +34,7 @@ export async function list(rt: Runtime, ctx: Context, query: Query): Promise<{ p
   const q = rt.db('volume_groups').select('volume_groups.*');
   if (!page.allTenants) q.where('volume_groups.project_id', ctx.caller.projectId ?? '');
   for (const [key, value] of Object.entries(allowedFilters(ctx, page.filters, ['name', 'status', 'host', 'group_type']))) {
-    const column = ({ name: 'name', status: 'status', host: 'host', availability_zone: 'availability_zone' } as Record<string, string>)[key.replace(/~$/, '')];
+    const column = ['name', 'status', 'host', 'availability_zone'].find(name => name === key.replace(/~$/, ''));
     if (column) q.where(`volume_groups.${column}`, value); else if (key === 'group_type' && isUuid(value)) q.where('group_type_id', value);
   }
   return { page, rows: await paged(rt.db, q, page, 'volume_groups', of, groupNotFound) as unknown as GroupRow[], withVolumes: String(list_volume).toLowerCase() === 'true' };

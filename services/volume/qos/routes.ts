@@ -57,7 +57,7 @@ export const routes = (rt: Runtime): Operation[] => {
       handler: async c => {
         const row = await one(id(c));
         const specs = { ...row.specs };
-        for (const k of c.body.keys) { if (!(k in specs)) throw new NotFound(`QoS spec ${row.id} has no spec with key ${k}.`); delete specs[k]; }
+        for (const k of c.body.keys) { if (!Object.hasOwn(specs, k)) throw new NotFound(`QoS spec ${row.id} has no spec with key ${k}.`); delete specs[k]; }
         await write(row, { specs: JSON.stringify(specs) });
         return new Reply(202);
       },

@@ -41,7 +41,8 @@ export const create = (rt: Runtime, ctx: Context, o: { volumeId: string; name: s
   if (snapshots.some(s => s.status !== 'available' && s.status !== 'error') && !o.noSnapshots) throw new BadRequest('Invalid snapshot: snapshots of the volume must be available or in error to be transferred with it.');
   const key = randomBytes(8).toString('hex');
   const salt = randomBytes(4).toString('hex');
-  const [row] = await trx('volume_transfers').insert({ id: newId(), volume_id: volume.id, project_id: volume.project_id, name: o.name, salt, key_hash: hashed(salt, key), no_snapshots: o.noSnapshots }).returning('*');
+  const [row] = await trx('volume_transfers').insert({ id: newId(), volume_id: volume.id, project_id: volume.project_id, name: o.name, salt, key_hash: hashed(salt, key), no_snapshots: o.noSnapshots }).onConflict(trx.raw('(volume_id) where not accepted')).ignore().returning('*');
+  if (!row) throw invalidVolume(`Volume ${volume.id} is offered in a transfer already.`);
   await move(trx, Volume, volume.id, { from: ['available'], to: 'awaiting-transfer' });
   return { row: row as TransferRow, key };
 });

@@ -36,7 +36,7 @@ export const detailRoutes = (rt: Runtime): Operation[] => {
     }),
     operation({
       id: 'types.extra_specs.show', summary: 'Show an extra spec', method: 'GET', path: `${path}/:key`, policy: 'volume_extension:types_extra_specs:show',
-      handler: async c => { const ctx = c as never as Context; const key = ctx.params['key'] ?? ''; const specs = seenSpecs(ctx, (await typeOf(rt, ctx)).extra_specs); if (!(key in specs)) throw noSpec(ctx, key); return { [key]: specs[key] }; },
+      handler: async c => { const ctx = c as never as Context; const key = ctx.params['key'] ?? ''; const specs = seenSpecs(ctx, (await typeOf(rt, ctx)).extra_specs); if (!Object.hasOwn(specs, key)) throw noSpec(ctx, key); return { [key]: specs[key] }; },
     }),
     operation({
       id: 'types.extra_specs.update', summary: 'Set an extra spec', method: 'PUT', path: `${path}/:key`, policy: 'volume_extension:types_extra_specs:update', body: OneSpec, status: 200,
@@ -50,7 +50,7 @@ export const detailRoutes = (rt: Runtime): Operation[] => {
     }),
     operation({
       id: 'types.extra_specs.delete', summary: 'Remove an extra spec', method: 'DELETE', path: `${path}/:key`, policy: 'volume_extension:types_extra_specs:delete',
-      handler: async c => { const ctx = c as never as Context; const row = await typeOf(rt, ctx); const key = ctx.params['key'] ?? ''; if (!(key in row.extra_specs)) throw noSpec(ctx, key); const { [key]: _, ...rest } = row.extra_specs; await write(row, rest); return new Reply(202); },
+      handler: async c => { const ctx = c as never as Context; const row = await typeOf(rt, ctx); const key = ctx.params['key'] ?? ''; if (!Object.hasOwn(row.extra_specs, key)) throw noSpec(ctx, key); const { [key]: _, ...rest } = row.extra_specs; await write(row, rest); return new Reply(202); },
     }),
     operation({
       id: 'types.encryption.show', summary: 'Show encryption', method: 'GET', path: '/types/:type_id/encryption', policy: 'volume_extension:volume_type_encryption:get',
@@ -58,7 +58,7 @@ export const detailRoutes = (rt: Runtime): Operation[] => {
     }),
     operation({
       id: 'types.encryption.get', summary: 'Show one member of encryption', method: 'GET', path: '/types/:type_id/encryption/:encryption_id', policy: 'volume_extension:volume_type_encryption:get',
-      handler: async c => { const row = await typeOf(rt, c as never); const key = c.params['encryption_id'] ?? ''; const all: Record<string, unknown> = row.encryption ? { ...row.encryption, volume_type_id: row.id, encryption_id: row.encryption_id } : {}; if (!(key in all)) throw new NotFound(); return { [key]: all[key] }; },
+      handler: async c => { const row = await typeOf(rt, c as never); const key = c.params['encryption_id'] ?? ''; const all: Record<string, unknown> = row.encryption ? { ...row.encryption, volume_type_id: row.id, encryption_id: row.encryption_id } : {}; if (!Object.hasOwn(all, key)) throw new NotFound(); return { [key]: all[key] }; },
     }),
     operation({
       id: 'types.encryption.create', summary: 'Encrypt a type', method: 'POST', path: '/types/:type_id/encryption', policy: 'volume_extension:volume_type_encryption:create', body: EncryptionCreate, status: 200,

@@ -6,7 +6,7 @@ const act = <N extends string, S extends z.ZodType>(name: N, inner: S) => shape(
 export const connector = z.looseObject({ host: z.string().max(255).optional() });
 
 export const Extend = act('os-extend', z.strictObject({ new_size: sizeGiB }));
-export const ResetStatus = act('os-reset_status', z.strictObject({ status: z.string().optional(), attach_status: z.string().optional(), migration_status: z.string().nullish() }).refine(o => Object.keys(o).length > 0, { error: "Must specify 'status', 'attach_status' or 'migration_status'" }));
+export const ResetStatus = act('os-reset_status', z.strictObject({ status: z.string().nullish(), attach_status: z.string().nullish(), migration_status: z.string().nullish() }).refine(o => o.status || o.attach_status || o.migration_status, { error: "Must specify 'status', 'attach_status' or 'migration_status' for update." }));
 export const SetBootable = act('os-set_bootable', z.strictObject({ bootable: bool }));
 export const ReadonlyFlag = act('os-update_readonly_flag', z.strictObject({ readonly: bool }));
 export const SetImageMetadata = act('os-set_image_metadata', z.strictObject({ metadata }));

@@ -49,7 +49,7 @@ export const actions = (rt: Runtime): Operation[] => [
     handler: async (ctx, id) => {
       const { key } = ctx.body['os-unset_image_metadata'];
       await changeMap(rt, ctx as never, id, 'image_metadata', (now, row) => {
-        if (!(key in now) || guardedImageKeys.includes(key) && !ctx.allows('context_is_admin')) throw metadataNotFound(`Metadata does not exist. Volume ${row.id} has no image metadata with key ${key}.`);
+        if (!Object.hasOwn(now, key) || guardedImageKeys.includes(key) && !ctx.allows('context_is_admin')) throw metadataNotFound(`Metadata does not exist. Volume ${row.id} has no image metadata with key ${key}.`);
         const { [key]: _, ...rest } = now;
         return rest;
       });

@@ -143,7 +143,7 @@ async function hinted(trx: Trx, r: NewVolumeRequest): Promise<Pick<Wish, 'sameAs
     const rows: { host: string | null }[] = await trx('volumes').whereIn('id', list).modify(q => { if (r.bound !== undefined) q.where('project_id', r.bound); }).select('host');
     return rows.map(row => row.host?.split('#')[0] ?? null);
   };
-  const server = r.hints?.['local_to_instance'];
+  const server = r.hints?.['local_to_instance'] ?? undefined;
   const hosts: { host: string | null }[] = server === undefined ? [] : await trx('servers').whereIn('id', ids(server)).where({ deleted: false }).modify(q => { if (r.bound !== undefined) q.where('project_id', r.bound); }).select('host');
   return { ...(server === undefined ? {} : { localTo: hosts[0]?.host ?? null }), sameAs: await services(r.hints?.['same_host']), differentFrom: await services(r.hints?.['different_host']) };
 }

@@ -1,5 +1,5 @@
 import type { Context } from '@cumulet/http';
-import { BadRequest, isUuid, parseBool, parseTime } from '@cumulet/wire';
+import { BadRequest, isUuid, own, parseBool, parseTime } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { invalidInput } from '../faults.ts';
 import { dictionary } from '../shapes.ts';
@@ -56,7 +56,7 @@ export function applyFilters(ctx: Pick<Context, 'allows' | 'dialect'>, query: Kn
   }
 }
 function byColumn(query: Knex.QueryBuilder, name: string, value: string, like: boolean): void {
-  const column = columns[name];
+  const column = own(columns, name);
   if (column === undefined) { query.whereRaw('false'); return; }
   const full = `volumes.${column}`;
   if (uuids.has(column)) { if (isUuid(value)) query.where(full, value); else query.whereRaw('false'); }
@@ -74,8 +74,8 @@ export function bySize(query: Knex.QueryBuilder, column: string, value: string):
 export function timeFilter(ctx: Pick<Context, 'dialect'>, query: Knex.QueryBuilder, column: string, value: string): void {
   if (!ctx.dialect.has('time filters')) { query.where(column, parseTime(value) ?? null); return; }
   for (const part of value.split(',')) {
-    const [op, ...rest] = part.split(':');
-    const operator = operators[op as keyof typeof operators];
+    const [op = '', ...rest] = part.split(':');
+    const operator = own<string>(operators, op);
     const at = parseTime(operator ? rest.join(':') : part);
     if (!at) throw invalidInput(`filters has invalid value: ${value}`);
     query.where(column, operator ?? '=', at);

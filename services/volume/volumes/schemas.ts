@@ -1,9 +1,11 @@
 import { shape } from '@cumulet/wire';
 import { z } from 'zod';
-import { bool, description, metadata, nullableMetadata, nullableName, optionalUuid, sizeGiB, zoneName } from '../shapes.ts';
+import { bool, description, metadata, nullableMetadata, nullableName, optionalUuid, sizeGiB, uuidText, zoneName } from '../shapes.ts';
 
 const image = z.string().max(255).nullish();
-const hints = z.record(z.string(), z.unknown()).nullish();
+const beside = z.union([uuidText, z.array(uuidText).refine(ids => new Set(ids).size === ids.length, { error: 'has non-unique elements' })]).optional();
+/** Hints that no filter knows are taken and mean nothing, as upstream. */
+const hints = z.looseObject({ local_to_instance: optionalUuid, same_host: beside, different_host: beside, query: z.union([z.string(), z.looseObject({})]).optional() }).nullish();
 
 export const VolumeCreate = shape('VolumeCreate', z.looseObject({
   volume: z.strictObject({

@@ -100,21 +100,26 @@ export const extend = (rt: Runtime, ctx: Context, id: string, newSize: number): 
   if (full) throw invalidVolume(`The backend has no room for ${newSize - row.size} GiB more.`);
 });
 
-export interface Reset { status?: string | undefined; attach_status?: string | undefined; migration_status?: string | null | undefined }
+export interface Reset { status?: string | null | undefined; attach_status?: string | null | undefined; migration_status?: string | null | undefined }
+const migrationStatuses = ['migrating', 'error', 'success', 'completing', 'none', 'starting'];
 /** What an administrator says a volume's status is. Work that is under way is never hidden: it is stopped for `error`, and otherwise the request is refused. */
 export const resetStatus = (rt: Runtime, ctx: Context, id: string, reset: Reset): Promise<void> => transaction(rt.db, async trx => {
   const row = await held(trx, ctx, id);
-  if (reset.status !== undefined) {
-    const status = reset.status.toLowerCase();
-    if (!(resettable as readonly string[]).includes(status)) throw new BadRequest(`Volume status: ${reset.status} is invalid, valid statuses are: (${resettable.map(s => `'${s}'`).join(', ')}).`);
+  const status = reset.status?.toLowerCase();
+  const attached = reset.attach_status?.toLowerCase();
+  const migrating = reset.migration_status?.toLowerCase();
+  if (status && !(resettable as readonly string[]).includes(status)) throw new BadRequest(`Volume status: ${reset.status} is invalid, valid statuses are: (${resettable.map(s => `'${s}'`).join(', ')}).`);
+  if (attached && !['attached', 'detached'].includes(attached)) throw new BadRequest(`Volume attach status: ${reset.attach_status} is invalid, valid statuses are: ['attached', 'detached'].`);
+  if (migrating && !migrationStatuses.includes(migrating)) throw new BadRequest(`Volume migration status: ${reset.migration_status} is invalid, valid statuses are: (${migrationStatuses.map(s => `'${s}'`).join(', ')}).`);
+  if (status) {
     if (isBusy(row.status)) {
       if (status !== 'error') throw conflict(`Volume ${row.id} is ${row.status}: an operation is at work on it. Reset it to error to stop the operation, or delete the volume.`);
       await rt.tasks.supersede(trx, laneOfVolume(row.id));
       if (row.task_id !== null) await rt.tasks.cancel(trx, row.task_id);
     } else await move(trx, Volume, row.id, { from: [row.status], to: atRest(status) as VolumeStatus });
   }
-  if (reset.attach_status === 'detached') await trx('volume_attachments').where({ volume_id: row.id }).delete();
-  if (reset.migration_status !== undefined && row.migration_task_id === null) await patch(trx, row.id, { migration_status: reset.migration_status === 'none' ? null : reset.migration_status });
+  if (attached === 'detached') await trx('volume_attachments').where({ volume_id: row.id }).delete();
+  if (migrating && row.migration_task_id === null) await patch(trx, row.id, { migration_status: migrating === 'none' ? null : migrating });
 });
 
 /** Reads or writes one of the small maps of a volume. Returns the map as it is afterwards. */
