@@ -38,7 +38,13 @@ const eventView = (r: ActionRow, step: StepRecord, admin: boolean) => ({
 });
 
 /** What nova calls an action as a whole, where clients wait for that: tempest for an interface that is let go. It has ended when its task has, addresses and all. */
-const wholes: Readonly<Record<string, string>> = { create: '_do_build_and_run_instance', attach_interface: 'attach_interface', detach_interface: 'detach_interface', attach_volume: 'attach_volume', detach_volume: 'detach_volume' };
+const wholes: Readonly<Record<string, string>> = {
+  create: '_do_build_and_run_instance', delete: 'terminate_instance', softDelete: 'soft_delete_instance', restore: 'restore_instance',
+  start: 'start_instance', stop: 'stop_instance', reboot: 'reboot_instance', pause: 'pause_instance', unpause: 'unpause_instance', suspend: 'suspend_instance', resume: 'resume_instance',
+  rebuild: 'rebuild_instance', evacuate: 'rebuild_instance', rescue: 'rescue_instance', unrescue: 'unrescue_instance', shelve: 'shelve_instance', shelveOffload: 'shelve_offload_instance', unshelve: 'unshelve_instance',
+  resize: 'resize_instance', migrate: 'resize_instance', confirmResize: 'confirm_resize', revertResize: 'revert_resize', 'live-migration': 'live_migration', createImage: 'snapshot_instance', createBackup: 'backup_instance', changePassword: 'set_admin_password',
+  attach_interface: 'attach_interface', detach_interface: 'detach_interface', attach_volume: 'attach_volume', detach_volume: 'detach_volume', swap_volume: 'swap_volume',
+};
 function whole(r: ActionRow): StepRecord[] {
   const step = wholes[r.action];
   const last = r.task?.steps.at(-1);
