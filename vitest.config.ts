@@ -7,6 +7,8 @@ import { defineConfig } from 'vitest/config';
 const simulated = ['test/clients/{images,cinder,nova,backups}.test.ts', 'test/faults/images.test.ts'];
 // Every command of compute and network, chaos, and everything odd to every operation take longer than CI has: `npm run test:cloud` runs them.
 const long = ['test/clients/{compute,hosts}.test.ts', 'test/faults/chaos.test.ts', 'test/hostile/thorough.test.ts'];
+// Needs every service but nothing of the machine: it may run beside the parts.
+const beside = ['test/hostile/sweep.test.ts'];
 const alone = ['test/clients/clients.test.ts', 'test/faults/faults.test.ts', 'test/start/*.test.ts'];
 // CI's machine is shared and noisy: limits are there to end what hangs, not to time anything, and a test that fails for want of a processor is tried
 // once more (the report says so).
@@ -20,7 +22,7 @@ export default defineConfig({
       {
         test: {
           name: 'parts',
-          include: ['packages/**/*.test.ts', 'services/**/*.test.ts', 'setup/**/*.test.ts', 'test/harness/*.test.ts'],
+          include: ['packages/**/*.test.ts', 'services/**/*.test.ts', 'setup/**/*.test.ts', 'test/harness/*.test.ts', ...beside],
           globalSetup: 'test/harness/database.ts',
           retry,
           testTimeout: 60_000,
@@ -31,7 +33,7 @@ export default defineConfig({
         test: {
           name: 'whole',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/harness/**', 'test/storage/**', ...simulated, ...long, ...alone],
+          exclude: ['test/harness/**', 'test/storage/**', ...beside, ...simulated, ...long, ...alone],
           globalSetup: 'test/harness/database.ts',
           fileParallelism: false,
           retry,

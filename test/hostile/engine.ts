@@ -53,7 +53,8 @@ export async function sweep(t: Target, o: { readonly all?: boolean; readonly onl
     });
     const about = `${r.statusCode} to ${op.method} ${url.slice(0, 160)} ${body === undefined ? '' : short(body)}: ${r.body.slice(0, 160)}`;
     if (r.statusCode >= 500 && r.statusCode !== 501 && !t.meant?.includes(r.statusCode)) say(op, 'fails', about);
-    if (performance.now() - began > 5_000) say(op, 'is slow', `${Math.round(performance.now() - began)} ms, ${about}`);
+    // Not how fast, which is the benchmarks' matter: whether it hangs.
+    if (performance.now() - began > 30_000) say(op, 'hangs', `${Math.round(performance.now() - began)} ms, ${about}`);
     if (r.statusCode >= 400 && op.method !== 'HEAD') { let fault: unknown; try { fault = JSON.parse(r.body); } catch { /* judged as it is */ } if (!t.fault(fault, r.statusCode)) say(op, 'words its refusal strangely', about); }
     return r;
   };
@@ -78,7 +79,7 @@ export async function sweep(t: Target, o: { readonly all?: boolean; readonly onl
       if (absent && r.statusCode < 400) say(op, 'finds what nobody made', `${bad}: ${r.statusCode} ${r.body.slice(0, 160)}`);
     }
     absent = false;
-    await unchanged(op, 'at ids that nothing has');
+    if (!reads) await unchanged(op, 'at ids that nothing has');
     if (reads) { for (const query of queriesOf(op.query?.newest, { names: op.query ? t.queries ?? [] : [], turn: o.all === true && op.query !== undefined ? undefined : turn })) await send(op, `${path(op)}?${query}`); await unchanged(op, 'when read'); continue; }
     if (op.method === 'DELETE') {
       for (const query of op.query ? queriesOf(op.query.newest, { turn: o.all ? undefined : turn }).filter(q => !/^(limit|marker|sort_|name|fields)/.test(q)) : []) if ((await send(op, `${path(op)}?${query}`)).statusCode < 400) await done(op);
