@@ -53,7 +53,8 @@ test('InstanceLocalityFilter: near a server of the caller\'s, and nowhere when t
   for (const [r, host] of [[here, 'testhost'], [there, 'otherhost'], [foreign, 'testhost']] as const) await db('servers').insert({ ...r, host, vm_state: 'active', task_state: null });
   const hinted = (server: string) => c.demo('POST', '/v3/volumes', { volume: { size: 1 }, 'OS-SCH-HNT:scheduler_hints': { local_to_instance: server } });
   expect((await c.show((await hinted(here.id)).body.volume.id))['os-vol-host-attr:host']).toMatch(/^testhost@/);
-  for (const wrong of [there.id, foreign.id, newId(), 'nonsense']) {
+  expect((await hinted('nonsense')).status).toBe(400);
+  for (const wrong of [there.id, foreign.id, newId()]) {
     const { id } = (await hinted(wrong)).body.volume;
     expect(await c.show(id), wrong).toMatchObject({ status: 'error' });
     expect((await messages())[0]?.user_message).toContain('InstanceLocalityFilter refused 4 of 4');
