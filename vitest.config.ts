@@ -4,11 +4,11 @@ import { defineConfig } from 'vitest/config';
 // `simulated`, clouds by `npm start` whose guests are simulated, two at a time: clients spend their time in starting; and `cloud`, clouds that are alone on
 // the machine, because they own bridges, guests and two processors' worth of work, or are killed. `npm run test:storage` is for targets that take long to
 // install and start: real Ceph, Swift and NFS.
-const simulated = ['test/clients/{images,cinder,nova,backups}.test.ts', 'test/faults/images.test.ts'];
+const simulated = ['test/clients/{basics,images,cinder,nova,backups}.test.ts', 'test/faults/images.test.ts'];
 // Every command of compute and network, chaos, and everything odd to every operation take longer than CI has: `npm run test:cloud` runs them.
 const long = ['test/clients/{compute,hosts}.test.ts', 'test/faults/chaos.test.ts', 'test/hostile/thorough.test.ts'];
-// Needs every service but nothing of the machine: it may run beside the parts.
-const beside = ['test/hostile/sweep.test.ts'];
+// Need every service but nothing of the machine: they may run beside the parts.
+const beside = ['test/hostile/sweep.test.ts', 'test/{golden,policy,migrations,upstream,bench}/*.test.ts'];
 const alone = ['test/clients/clients.test.ts', 'test/faults/faults.test.ts', 'test/start/*.test.ts'];
 // CI's machine is shared and noisy: limits are there to end what hangs, not to time anything, and a test that fails for want of a processor is tried
 // once more (the report says so).
