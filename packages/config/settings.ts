@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { compute, consoles, hypervisor } from './settings/compute.ts';
 import { identity, tokens } from './settings/identity.ts';
 import { image } from './settings/image.ts';
-import { count, flag, port } from './settings/kinds.ts';
+import { count, flag, microversion, port } from './settings/kinds.ts';
 import { network } from './settings/network.ts';
 import { services, type ServiceName } from './settings/services.ts';
 import { backup, volume } from './settings/volume.ts';
@@ -38,6 +38,8 @@ export const settingsSchema = z.strictObject({
     /** Largest `limit` and default page (osapi_max_limit). */
     maxLimit: count.default(1_000),
   }).prefault({}),
+  /** The newest microversion that is offered; all that there are when absent. For clients that take an API's newest and know only an older one. */
+  maxMicroversion: z.strictObject({ compute: microversion.optional(), volume: microversion.optional() }).prefault({}),
   tokens,
   identity,
   policyDir: z.string().optional(),

@@ -30,6 +30,15 @@ test('a version is picked as upstream does', () => {
   expect(() => v.pick('2.999')).toThrow('Version 2.999 is not supported by the API. Minimum is 2.1 and maximum is 2.96.');
   for (const bad of ['abc', '2', '2.01', '2.1.1', '', '02.1']) expect(() => v.pick(bad)).toThrow(/invalid format/);
 });
+test('a service may offer less, as an older release does', () => {
+  const older = v.upTo('2.30');
+  expect(older.max).toBe('2.30');
+  expect(older.pick('latest').request(Create).safeParse({ server: { name: 'a', tags: [] } }).success).toBe(false);
+  expect(older.pick('latest').reply(List, { servers: [{ id: 1, locked: false, tags: [] }] })).toEqual({ servers: [{ id: 1, locked: false, tags: [] }] });
+  expect(() => older.pick('2.52')).toThrow('maximum is 2.30');
+  expect(v.upTo(undefined)).toBe(v);
+  for (const none of ['2.97', '1.0'] as const) expect(() => v.upTo(none)).toThrow(RangeError);
+});
 test('complaints sound like the JSON schema validator', () => {
   const say = (body: unknown) => { const r = Create.newest.safeParse(body); return r.success ? '' : invalidInput(r.error, body, 'body'); };
   expect(say({ server: {} })).toBe("Invalid input for field/attribute server. Value: {}. 'name' is a required property");

@@ -50,11 +50,18 @@ export class Versions {
   readonly max: Micro;
   readonly changes: readonly Change[];
   readonly #dialects = new Map<string, Dialect>();
-  constructor(min: Micro, max: Micro, changes: readonly Change[]) {
+  constructor(min: Micro, max: Micro, changes: readonly Change[], offered: Micro = max) {
     this.min = min;
-    this.max = max;
+    this.max = offered;
     this.changes = changes.toSorted((a, b) => compare(b.at, a.at));   // newest first: the order in which replies are lowered
     for (const c of changes) if (compare(c.at, min) <= 0 || compare(c.at, max) > 0) throw new RangeError(`change at ${c.at} lies outside ${min} to ${max}`);
+  }
+
+  /** The same API by a service that offers nothing newer than `newest` (absent: all), as an older release would. RangeError when it is none of these versions. */
+  upTo(newest: Micro | undefined): Versions {
+    if (newest === undefined) return this;
+    if (compare(newest, this.min) < 0 || compare(newest, this.max) > 0) throw new RangeError(`microversion ${newest} is not within ${this.min} to ${this.max}`);
+    return new Versions(this.min, this.max, this.changes, newest);
   }
 
   /** Reads a header value (`2.60`, `latest`); absent means the oldest. 400 when malformed, 406 when out of range. */

@@ -47,10 +47,11 @@ import { routes as versionDocuments } from './versions/routes.ts';
 /** Compute v2.1, microversions 2.1 to 2.104. */
 export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
   const c: Compute = { rt, n: neighbours(rt) };
+  const offered = versions.upTo(rt.settings.maxMicroversion.compute);
   const app = await createApp(rt, {
-    name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions, strictQueries: 'strict queries', legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, emptyIdIsUnknownPath: true,
+    name: 'compute', title: 'Compute (Nova v2.1)', prefixes: ['/v2.1', '/v2'], projectInPath: true, versions: offered, strictQueries: 'strict queries', legacyVersionHeader: 'X-OpenStack-Nova-API-Version', dress: novaDress, emptyIdIsUnknownPath: true,
     operations: [
-      ...versionDocuments(versions.max),
+      ...versionDocuments(offered.max),
       ...servers(c), ...power(c), ...shelve(c), ...rebuild(c), ...resize(c), ...image(c), ...move(c), ...admin(c), ...console(c), ...consoles(c),
       ...volumes(c), ...interfaces(c), ...shares(c), ...metadata(c), ...tags(c), ...history(c), ...more(c), ...migrations(c),
       ...flavors(rt), ...keypairs(rt), ...groups(c), ...aggregates(c), ...quotas(c), ...limits(c),
