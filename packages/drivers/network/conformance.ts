@@ -115,6 +115,22 @@ export function networkConformance(open: () => Promise<NetworkLab>, options: { r
       await expect(driver.applyRouter(call, router({ portForwardings: [forwarding] }))).rejects.toEqual(kind('invalid'));
     });
 
+    test.each<[string, object]>([
+      ['a limit that is a rule', { egress: { kbps: '1 accept', burstKb: 0 } }],
+      ['a limit of nothing', { ingress: { kbps: 0, burstKb: 0 } }],
+      ['a burst that runs backwards', { ingress: { kbps: 1, burstKb: -1 } }],
+      ['a mark of seven bits', { dscp: 64 }],
+    ])('refuses %s', async (_what, qos) => {
+      await expect(driver.applySecurity(call, [port(11, [], { qos })], [])).rejects.toEqual(kind('invalid'));
+    });
+
+    test('limits and marks of every size', async () => {
+      const sizes = [{ kbps: 1, burstKb: 0 }, { kbps: 1000, burstKb: 800 }, { kbps: 5_000_000, burstKb: 2_147_483_647 }, { kbps: 80_000_000, burstKb: 2_147_483_647 }, { kbps: 2_147_483_647, burstKb: 2_147_483_647 }];
+      for (const limit of sizes) await driver.plugPort(call, port(19, [], { qos: { egress: limit, ingress: limit, dscp: 46 } }), []);
+      await driver.applySecurity(call, [port(19, [], { portSecurity: false, qos: { dscp: 0 } })], []);
+      await driver.unplugPort(call, port(19, []).portId);
+    });
+
     test('IPv6 rules', async () => {
       await driver.plugPort(call, port(19, [anyIPv4('egress', { ethertype: 'IPv6' }), anyIPv4('ingress', { ethertype: 'IPv6', protocol: 58, portMin: 128, remote: { cidr: '2001:db8::/32' } })]), []);
       await driver.unplugPort(call, port(19, []).portId);

@@ -196,6 +196,22 @@ export interface PortSecurity {
   readonly adminStateUp: boolean;
   /** The rules of all its groups; what none of them allows is dropped. */
   readonly rules: readonly SecurityRule[];
+  /** Holds whether or not there is port security. Absent: no limits, no marks. */
+  readonly qos?: PortQos;
+}
+
+/** What the QoS policy of a port (Neutron's) makes of its traffic; directions are the guest's: `egress` leaves it. */
+export interface PortQos {
+  readonly egress?: Bandwidth;
+  readonly ingress?: Bandwidth;
+  /** Differentiated services code point, 0 to 63, of every IP packet that the guest sends. */
+  readonly dscp?: number;
+}
+export interface Bandwidth {
+  /** Kilobits (1000) a second, at least 1; what is beyond is dropped. */
+  readonly kbps: number;
+  /** Kilobits that may pass at once after a rest. A driver may let more pass where its means are coarser. */
+  readonly burstKb: number;
 }
 
 export interface SecurityRule {

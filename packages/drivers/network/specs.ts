@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { DriverError } from '../errors.ts';
-import type { GroupMembers, Ipv6Mode, MetadataTarget, NetworkSpec, PortForwarding, PortSecurity, Route, RouterSpec, SecurityRule, SubnetSpec } from './contract.ts';
+import type { GroupMembers, Ipv6Mode, MetadataTarget, NetworkSpec, PortForwarding, PortQos, PortSecurity, Route, RouterSpec, SecurityRule, SubnetSpec } from './contract.ts';
 
 /*
  * What a spec may hold. Drivers write these values into rule sets, configuration files and command lines, and some of
@@ -181,6 +181,12 @@ export function checkPort(port: PortSecurity): void {
     checkNet(pair.cidr, "An address pair's address");
   }
   port.rules.forEach(checkRule);
+  if (port.qos) checkQos(port.qos);
+}
+
+function checkQos({ egress, ingress, dscp }: PortQos): void {
+  for (const b of [egress, ingress]) if (b && (!Number.isSafeInteger(b.kbps) || b.kbps < 1 || !Number.isSafeInteger(b.burstKb) || b.burstKb < 0)) refuse('A bandwidth limit', `${b.kbps} ${b.burstKb}`);
+  if (dscp !== undefined && (!Number.isInteger(dscp) || dscp < 0 || dscp > 63)) refuse('A DSCP mark', dscp);
 }
 
 function checkRule(rule: SecurityRule): void {

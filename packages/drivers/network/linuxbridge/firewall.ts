@@ -1,12 +1,13 @@
 import ipaddr from 'ipaddr.js';
 import type { GroupMembers, PortSecurity, SecurityRule } from '../contract.ts';
 import type { Names } from './names.ts';
+import { limitRules, markRules } from './qos.ts';
 
 /*
  * The filter in front of each guest port: a table of family `bridge`, written as scripts that take effect as a whole.
  *
  * Three places look at a frame. `guards` sees what a tap sends, before the kernel's connection tracking does: a forged frame
- * leaves no trace there. `outgoing` holds the egress rules and `incoming` the ingress rules. Both come after connection
+ * leaves no trace there. A port's bandwidth limits stand first in `guards` and `incoming`: all that the guest sends or would be sent counts. `outgoing` holds the egress rules and `incoming` the ingress rules. Both come after connection
  * tracking, which bridges get through br_netfilter: rules in family `bridge` cannot ask it themselves on every kernel, so
  * the inet table (tracking.ts) leaves its answer in one bit of the packet's mark.
  *
@@ -50,7 +51,7 @@ export function portLines(n: Names, ports: readonly PortSecurity[]): string[] {
         ...rules.map(r => `add rule ${t} ${kind}_${p.portId} ${r}`),
         `add element ${t} port_${kind} { "${tap}" : jump ${kind}_${p.portId} }`,
       ];
-      return [...part('guard', guardRules(p)), ...part('out', passRules(p, 'egress')), ...part('in', passRules(p, 'ingress'))];
+      return [...part('guard', [...limitRules(p.qos?.egress), ...markRules(p.qos?.dscp), ...guardRules(p)]), ...part('out', passRules(p, 'egress')), ...part('in', [...limitRules(p.qos?.ingress), ...passRules(p, 'ingress')])];
     }),
   ];
 }
