@@ -11,6 +11,7 @@ import { availabilityRoutes } from './networks/availability.ts';
 import { networkRoutes } from './networks/routes.ts';
 import { portForwardingRoutes } from './port_forwardings/routes.ts';
 import { portRoutes } from './ports/routes.ts';
+import { qosRoutes } from './qos/routes.ts';
 import { quotaRoutes } from './quotas/routes.ts';
 import { rbacRoutes } from './rbac/routes.ts';
 import { routerRoutes } from './routers/routes.ts';
@@ -30,6 +31,6 @@ export async function makeApp(rt: Runtime): Promise<FastifyInstance> {
 const makeTyped = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
   name: 'network', title: 'Cumulet network (Neutron v2)', prefixes: ['/v2.0'], formatInPath: true, dress: neutronDress,
   operations: [
-    ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...subnetPoolRoutes(rt), ...addressScopeRoutes(rt), ...addressGroupRoutes(rt), ...rbacRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...floatingIpPoolRoutes(rt), ...portForwardingRoutes(rt), ...quotaRoutes(rt), ...flavorRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
+    ...versionRoutes(), ...networkRoutes(rt), ...availabilityRoutes(rt), ...subnetRoutes(rt), ...subnetPoolRoutes(rt), ...addressScopeRoutes(rt), ...addressGroupRoutes(rt), ...rbacRoutes(rt), ...portRoutes(rt), ...securityGroupRoutes(rt), ...routerRoutes(rt), ...floatingIpRoutes(rt), ...floatingIpPoolRoutes(rt), ...portForwardingRoutes(rt), ...qosRoutes(rt), ...quotaRoutes(rt), ...flavorRoutes(rt), ...tagRoutes(rt), ...topologyRoutes(rt), ...agentRoutes(rt),
   ],
 });

@@ -3,11 +3,11 @@ import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { openTo, sharedWith } from '../rbac/access.ts';
 import { bool, commonColumns, int, type Collection } from '../rest/collection.ts';
-import { domainName, flag, integer, named, owned, several, tag } from '../rest/shapes.ts';
+import { domainName, flag, integer, named, owned, several, tag, uuid } from '../rest/shapes.ts';
 
 export interface NetworkRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date;
-  admin_state_up: boolean; shared: boolean; external: boolean; is_default: boolean; mtu: number; port_security_enabled: boolean; dns_domain: string; subnets: string[]; scope4: string | null; scope6: string | null;
+  admin_state_up: boolean; shared: boolean; external: boolean; is_default: boolean; mtu: number; port_security_enabled: boolean; dns_domain: string; qos_policy_id: string | null; subnets: string[]; scope4: string | null; scope6: string | null;
 }
 
 export const Networks: Collection<NetworkRow> = {
@@ -25,13 +25,13 @@ export const Networks: Collection<NetworkRow> = {
     id: row.id, name: row.name, tenant_id: row.project_id, admin_state_up: row.admin_state_up, mtu: row.mtu, status: 'ACTIVE', subnets: row.subnets, shared: row.shared, project_id: row.project_id,
     port_security_enabled: row.port_security_enabled, 'router:external': row.external, 'provider:network_type': 'local', 'provider:physical_network': null, 'provider:segmentation_id': null,
     ...(row.external ? { is_default: row.is_default } : {}), availability_zone_hints: [], availability_zones: row.subnets.length > 0 ? ['nova'] : [], ipv4_address_scope: row.scope4, ipv6_address_scope: row.scope6, l2_adjacency: true,
-    description: row.description, dns_domain: row.dns_domain, tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number,
+    description: row.description, dns_domain: row.dns_domain, qos_policy_id: row.qos_policy_id, tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number,
   }),
 };
 
 const settable = {
   ...named, admin_state_up: flag.optional(), shared: flag.optional(), 'router:external': flag.optional(), is_default: flag.optional(), mtu: integer.pipe(z.int().min(68)).optional(),
-  port_security_enabled: flag.optional(), dns_domain: domainName.optional(),
+  port_security_enabled: flag.optional(), dns_domain: domainName.optional(), qos_policy_id: uuid.nullable().optional(),
 };
 const network = z.strictObject({
   ...settable, ...owned, tags: z.array(tag).optional(), availability_zone_hints: z.array(z.literal('nova')).optional(), 'provider:network_type': z.string().optional(), 'provider:physical_network': z.string().nullable().optional(), 'provider:segmentation_id': z.null().optional(), vlan_transparent: z.preprocess(v => v ?? false, flag.refine(v => !v, 'is not supported')).optional(),
@@ -42,6 +42,6 @@ export const UpdateNetwork = shape('NetworkUpdate', z.strictObject({ network: z.
 
 /** Its own columns; who may use it (`shared`, `router:external`) is written as policies: setNetworkAccess. */
 export const networkColumns = (b: Partial<NetworkCreate>): Record<string, unknown> => Object.fromEntries(Object.entries({
-  name: b.name, description: b.description, admin_state_up: b.admin_state_up, is_default: b.is_default, mtu: b.mtu, port_security_enabled: b.port_security_enabled, dns_domain: b.dns_domain,
+  name: b.name, description: b.description, admin_state_up: b.admin_state_up, is_default: b.is_default, mtu: b.mtu, port_security_enabled: b.port_security_enabled, dns_domain: b.dns_domain, qos_policy_id: b.qos_policy_id,
 }).filter(([, v]) => v !== undefined));
 export const touched = (trx: Trx) => ({ updated_at: trx.fn.now(), revision_number: trx.raw('revision_number + 1') });

@@ -2,11 +2,12 @@ import { duplicateOf, type Trx } from '@cumulet/db';
 import type { Context, Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId } from '@cumulet/wire';
+import { checkPolicy, defaultPolicy } from '../qos/binding.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { setNetworkAccess } from '../rbac/access.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
-import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
+import { applyNetwork, applyQos, applyRoutersOf } from '../wiring/enqueue.ts';
 import { CreateNetworks, networkColumns, Networks, touched, UpdateNetwork, type NetworkCreate } from './networks.ts';
 
 const guarded = ['shared', 'router:external', 'is_default', 'provider:network_type', 'provider:physical_network', 'provider:segmentation_id'];
@@ -24,7 +25,9 @@ export function networkRoutes(rt: Runtime): Operation[] {
     if (b['provider:network_type'] !== undefined && b['provider:network_type'] !== 'local') throw new BadRequest(`Invalid input for operation: network_type value '${b['provider:network_type']}' not supported.`);
     checkMtu(b.mtu);
     const id = newId();
-    await trx('networks').insert({ id, project_id: project, mtu: rt.settings.network.mtu, tags: b.tags ?? [], ...networkColumns(b) });
+    const qos_policy_id = b.qos_policy_id ?? await defaultPolicy(trx, project);
+    await checkPolicy(trx, ctx, { network: id }, qos_policy_id, null);
+    await trx('networks').insert({ id, project_id: project, mtu: rt.settings.network.mtu, tags: b.tags ?? [], ...networkColumns(b), qos_policy_id });
     await setNetworkAccess(trx, { id, project_id: project, name: b.name ?? '', shared: false, external: false }, { shared: b.shared, external: b['router:external'] });
     await checkQuota(trx, project, ['network']);
     return id;
@@ -37,13 +40,15 @@ export function networkRoutes(rt: Runtime): Operation[] {
     }),
     networks.updating(UpdateNetwork, {
       permit: (ctx, row, { network: b }) => permitAttributes(ctx, 'update', 'network', b, guarded, Networks.target(row)),
-      async change(trx, _, row, { network: b }) {
+      async change(trx, ctx, row, { network: b }) {
         checkMtu(b.mtu);
         await checkMtuOfSubnets(trx, row.id, b.mtu);
-        const { shared, external } = await trx('networks').where({ id: row.id }).forUpdate().first('shared', 'external') as { shared: boolean; external: boolean };
-        await setNetworkAccess(trx, { ...row, shared, external }, { shared: b.shared, external: b['router:external'] });
+        const now = await trx('networks').where({ id: row.id }).forUpdate().first('shared', 'external', 'qos_policy_id') as { shared: boolean; external: boolean; qos_policy_id: string | null };
+        await checkPolicy(trx, ctx, { network: row.id }, b.qos_policy_id, now.qos_policy_id);
+        await setNetworkAccess(trx, { ...row, shared: now.shared, external: now.external }, { shared: b.shared, external: b['router:external'] });
         await trx('networks').where({ id: row.id }).update({ ...networkColumns(b), ...touched(trx) });
         await applyNetwork(rt.tasks, trx, row.id);
+        if (b.qos_policy_id !== undefined) await applyQos(rt.tasks, trx, { network: row.id });
         if (b.mtu !== undefined) await applyRoutersOf(rt.tasks, trx, 'network_id', row.id);
       },
     }),

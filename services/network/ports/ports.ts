@@ -9,12 +9,12 @@ import { flag, integer, ip, mac, name, named, owned, several, tag, uuid } from '
 export interface PortRow {
   id: string; project_id: string; name: string; description: string; tags: string[]; revision_number: number; created_at: Date; updated_at: Date; network_id: string; mac: string; admin_state_up: boolean; status: string; device_id: string; device_owner: string;
   binding_host: string; binding_profile: Record<string, unknown>; binding_vnic_type: string; port_security_enabled: boolean; allowed_address_pairs: { ip_address: string; mac_address: string }[]; extra_dhcp_opts: { opt_name: string; opt_value: string; ip_version: number }[];
-  dns_name: string; made_by_compute: boolean; fixed_ips: { subnet_id: string; ip_address: string }[]; groups: string[]; network_project: string; network_shared: boolean;
+  dns_name: string; made_by_compute: boolean; fixed_ips: { subnet_id: string; ip_address: string }[]; groups: string[]; network_project: string; network_shared: boolean; qos_policy_id: string | null; network_qos: string | null;
 }
 
 export const Ports: Collection<PortRow> = {
   name: 'port', plural: 'ports', fault: 'Port',
-  select: (trx, project = '') => trx('ports as t').join('networks as n', 'n.id', 't.network_id').select('t.*', trx.raw('t.mac_address::text as mac'), 'n.project_id as network_project', trx.raw(`${sharedWith('n.id')} as network_shared`, [project]),
+  select: (trx, project = '') => trx('ports as t').join('networks as n', 'n.id', 't.network_id').select('t.*', trx.raw('t.mac_address::text as mac'), 'n.project_id as network_project', 'n.qos_policy_id as network_qos', trx.raw(`${sharedWith('n.id')} as network_shared`, [project]),
     trx.raw(`coalesce((select jsonb_agg(jsonb_build_object('subnet_id', a.subnet_id, 'ip_address', host(a.ip)) order by a.position, a.ip) from ip_allocations a where a.port_id = t.id), '[]') as fixed_ips`),
     trx.raw('array(select g.security_group_id::text from port_security_groups g where g.port_id = t.id order by 1) as groups')),
   columns: {
@@ -35,7 +35,7 @@ export const Ports: Collection<PortRow> = {
     'binding:vif_type': row.binding_host === '' ? 'unbound' : 'bridge', 'binding:vif_details': row.binding_host === '' ? {} : { port_filter: true, connectivity: 'l2' },
     allowed_address_pairs: row.allowed_address_pairs, extra_dhcp_opts: row.extra_dhcp_opts, description: row.description, dns_name: row.dns_name,
     dns_assignment: row.fixed_ips.map(f => ({ ip_address: f.ip_address, hostname: row.dns_name || `host-${f.ip_address.replaceAll(/[.:]/g, '-')}`, fqdn: `${row.dns_name || `host-${f.ip_address.replaceAll(/[.:]/g, '-')}`}.openstacklocal.` })),
-    tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number, resource_request: null,
+    tags: row.tags, created_at: seconds(row.created_at), updated_at: seconds(row.updated_at), revision_number: row.revision_number, resource_request: null, qos_policy_id: row.qos_policy_id, qos_network_policy_id: row.network_qos,
   }),
 };
 
@@ -61,7 +61,7 @@ const settable = {
   ...named, admin_state_up: flag.optional(), fixed_ips: z.array(fixedIp).max(16).optional(), security_groups: z.array(uuid).refine(ids => new Set(ids).size === ids.length, 'Duplicate items in the list').nullable().optional(), allowed_address_pairs: z.array(pair).max(10).nullable().optional(), extra_dhcp_opts: z.array(option).nullable().optional(),
   port_security_enabled: flag.optional(), device_id: name.nullable().optional(), device_owner: name.nullable().optional(), mac_address: mac.optional(), dns_name: z.string().max(63).refine(n => n === '' || spellable.hostname(n), 'is not a valid host name').optional(),
   'binding:host_id': z.string().max(255).nullable().optional(), 'binding:profile': z.record(z.string(), z.unknown()).nullable().optional(), 'binding:vnic_type': z.enum(['normal', 'macvtap', 'direct', 'baremetal', 'direct-physical', 'virtio-forwarder', 'smart-nic']).optional(),
-  qos_policy_id: z.null().optional(), numa_affinity_policy: z.null().optional(), device_profile: z.null().optional(),
+  qos_policy_id: uuid.nullable().optional(), numa_affinity_policy: z.null().optional(), device_profile: z.null().optional(),
 };
 const port = z.strictObject({ ...settable, ...owned, network_id: uuid, tags: z.array(tag).optional() });
 export type PortCreate = z.output<typeof port>;

@@ -1,7 +1,8 @@
 import type { Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { Conflict } from '@cumulet/wire';
+import { Conflict, newId } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
+import { checkPolicy } from '../qos/binding.ts';
 import { find } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
@@ -24,19 +25,22 @@ export function portRoutes(rt: Runtime): Operation[] {
         permitAttributes(ctx, 'create', 'port', b, guarded, { project_id: project, tenant_id: project, 'network:project_id': network.project_id, 'network:tenant_id': network.project_id, 'networks:shared': network.shared, shared: network.shared });
         if (b.fixed_ips?.some(f => f.ip_address !== undefined) && network.project_id !== ctx.caller.projectId) ctx.require('create_port:fixed_ips:ip_address', { project_id: project, 'network:project_id': network.project_id, 'networks:shared': network.shared });
         checkPairs(b.allowed_address_pairs, b.port_security_enabled ?? network.port_security_enabled);
-        const id = await insertPort(trx, project, network, b);
+        const id = newId();
+        await checkPolicy(trx, ctx, { port: id }, b.qos_policy_id, null);
+        await insertPort(trx, project, network, { ...b, id });
         await applyNetwork(rt.tasks, trx, network.id);
         return id;
       },
     }),
     ports.updating(UpdatePort, {
       permit: (ctx, row, { port: b }) => permitAttributes(ctx, 'update', 'port', b, guarded, Ports.target(row)),
-      async change(trx, _, row, { port: b }) {
+      async change(trx, ctx, row, { port: b }) {
+        await checkPolicy(trx, ctx, { port: row.id }, b.qos_policy_id, row.qos_policy_id);
         const security = b.port_security_enabled ?? row.port_security_enabled;
         checkPairs(b.allowed_address_pairs ?? row.allowed_address_pairs, security);
         if (!security && (b.security_groups ?? row.groups).length > 0) throw b.security_groups?.length ? groupsNeedSecurity() : new Conflict('Port has security group associated. Cannot disable port security or IP address until security group is removed.', { kind: 'PortSecurityPortHasSecurityGroup' });
         const columns = {
-          name: b.name, description: b.description, admin_state_up: b.admin_state_up, port_security_enabled: b.port_security_enabled, device_id: b.device_id === null ? '' : b.device_id, device_owner: b.device_owner === null ? '' : b.device_owner, dns_name: b.dns_name,
+          name: b.name, description: b.description, admin_state_up: b.admin_state_up, port_security_enabled: b.port_security_enabled, device_id: b.device_id === null ? '' : b.device_id, device_owner: b.device_owner === null ? '' : b.device_owner, dns_name: b.dns_name, qos_policy_id: b.qos_policy_id,
           binding_host: b['binding:host_id'] === null ? '' : b['binding:host_id'], binding_vnic_type: b['binding:vnic_type'],
           binding_profile: b['binding:profile'] === undefined ? undefined : JSON.stringify(b['binding:profile'] ?? {}), allowed_address_pairs: b.allowed_address_pairs === undefined ? undefined : JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: b.extra_dhcp_opts === undefined ? undefined : JSON.stringify(options(b.extra_dhcp_opts)),
         };

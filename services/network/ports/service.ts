@@ -6,18 +6,18 @@ import { sharedWith } from '../rbac/access.ts';
 import { allocateFor, newMac } from '../subnets/allocation.ts';
 import type { PortCreate } from './ports.ts';
 
-export interface NewPort extends PortCreate { readonly madeByCompute?: boolean; readonly host?: string }
+export interface NewPort extends PortCreate { readonly id?: string; readonly madeByCompute?: boolean; readonly host?: string }
 
 /** A port with its addresses and groups, in the caller's transaction. Who may ask for what was decided before. */
 export async function insertPort(trx: Trx, project: string, network: { id: string; project_id: string; port_security_enabled: boolean }, b: NewPort): Promise<string> {
-  const id = newId();
+  const id = b.id ?? newId();
   const security = b.port_security_enabled ?? network.port_security_enabled;
   if (!security && b.security_groups?.length) throw groupsNeedSecurity();
   checkPairs(b.allowed_address_pairs, security);
   const row = {
     id, project_id: project, network_id: network.id, name: b.name ?? '', description: b.description ?? '', admin_state_up: b.admin_state_up ?? true, device_id: b.device_id ?? '', device_owner: b.device_owner ?? '', binding_host: b.host ?? b['binding:host_id'] ?? '',
     binding_profile: JSON.stringify(b['binding:profile'] ?? {}), binding_vnic_type: b['binding:vnic_type'] ?? 'normal', port_security_enabled: security, allowed_address_pairs: JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: JSON.stringify(options(b.extra_dhcp_opts)),
-    dns_name: b.dns_name ?? '', made_by_compute: b.madeByCompute ?? false, tags: b.tags ?? [],
+    dns_name: b.dns_name ?? '', qos_policy_id: b.qos_policy_id ?? null, made_by_compute: b.madeByCompute ?? false, tags: b.tags ?? [],
   };
   const mac = await withMac(trx, network.id, b.mac_address, (inner, mac_address) => inner('ports').insert({ ...row, mac_address }));
   await allocateFor(trx, { id, network_id: network.id, mac, device_owner: row.device_owner }, b.fixed_ips);

@@ -2,7 +2,7 @@ import type { Trx } from '@cumulet/db';
 import { Conflict } from '@cumulet/wire';
 
 /** Who may use what is not theirs: rows of network_rbac_policies, of which `shared` and `router:external` are views. */
-export type ObjectType = 'network' | 'subnetpool' | 'address_scope' | 'security_group' | 'address_group';
+export type ObjectType = 'network' | 'subnetpool' | 'address_scope' | 'security_group' | 'address_group' | 'qos_policy';
 export type Action = 'access_as_shared' | 'access_as_external';
 
 /** SQL: the object is shared with the project that is bound, or with everybody. `object` is a column. */
@@ -24,6 +24,7 @@ const users: Readonly<Record<ObjectType, string>> = {
   subnetpool: 'select s.project_id from subnets s where s.subnetpool_id = ?',
   address_scope: 'select s.project_id from subnetpools s where s.address_scope_id = ?',
   address_group: 'select r.project_id from security_group_rules r where r.remote_address_group_id = ?',
+  qos_policy: 'select b.project_id from (select project_id, qos_policy_id from networks union all select project_id, qos_policy_id from ports) b where b.qos_policy_id = ?',
   security_group: 'select p.project_id from port_security_groups g join ports p on p.id = g.port_id where g.security_group_id = ?',
 };
 

@@ -6,8 +6,8 @@ import type { Action, ObjectType } from './access.ts';
 
 export interface RbacRow { id: string; project_id: string; object_type: ObjectType; object_id: string; action: Action; target_project: string }
 /** What neutron knows of each kind. */
-export const actions: Readonly<Record<ObjectType, readonly Action[]>> = { network: ['access_as_shared', 'access_as_external'], subnetpool: ['access_as_shared'], address_scope: ['access_as_shared'], security_group: ['access_as_shared'], address_group: ['access_as_shared'] };
-export const tables: Readonly<Record<ObjectType, string>> = { network: 'networks', subnetpool: 'subnetpools', address_scope: 'address_scopes', security_group: 'security_groups', address_group: 'address_groups' };
+export const actions: Readonly<Record<ObjectType, readonly Action[]>> = { network: ['access_as_shared', 'access_as_external'], subnetpool: ['access_as_shared'], address_scope: ['access_as_shared'], security_group: ['access_as_shared'], address_group: ['access_as_shared'], qos_policy: ['access_as_shared'] };
+export const tables: Readonly<Record<ObjectType, string>> = { network: 'networks', subnetpool: 'subnetpools', address_scope: 'address_scopes', security_group: 'security_groups', address_group: 'address_groups', qos_policy: 'qos_policies' };
 
 export const RbacPolicies: Collection<RbacRow> = {
   name: 'rbac_policy', plural: 'rbac_policies', fault: 'RBAC policy', absent: { text: id => `RBAC policy of type unknown with ID ${id} not found`, kind: 'RbacPolicyNotFound' },

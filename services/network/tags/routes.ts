@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { FloatingIps } from '../floating_ips/floating_ips.ts';
 import { Networks } from '../networks/networks.ts';
 import { Ports } from '../ports/ports.ts';
+import { Policies } from '../qos/policies.ts';
 import { find, type Collection } from '../rest/collection.ts';
 import { tag } from '../rest/shapes.ts';
 import { Routers } from '../routers/routers.ts';
@@ -18,7 +19,7 @@ const kind = (path: string, rule: string, table: string, of: unknown): Tagged =>
 const tagged: readonly Tagged[] = [
   kind('networks', 'network', 'networks', Networks), kind('subnets', 'subnet', 'subnets', Subnets), kind('ports', 'port', 'ports', Ports), kind('routers', 'router', 'routers', Routers),
   kind('floatingips', 'floatingip', 'floating_ips', FloatingIps), kind('security-groups', 'security_group', 'security_groups', Groups), kind('security_groups', 'security_group', 'security_groups', Groups),
-  kind('subnetpools', 'subnetpool', 'subnetpools', SubnetPools),
+  kind('subnetpools', 'subnetpool', 'subnetpools', SubnetPools), kind('policies', 'policy', 'qos_policies', Policies), kind('qos/policies', 'policy', 'qos_policies', Policies),
 ];
 const Replace = shape('TagsReplace', z.strictObject({ tags: z.array(tag).max(50) }));
 

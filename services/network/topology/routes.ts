@@ -41,10 +41,10 @@ export function topologyRoutes(rt: Runtime): Operation[] {
       handler: () => ({ availability_zones: ['network', 'router'].map(resource => ({ name: 'nova', resource, state: 'available' })) }),
     }),
     operation({ id: 'service_providers.list', summary: 'Service providers', method: 'GET', path: '/service-providers', policy: { anyone: 'the same for everybody' }, handler: () => ({ service_providers: [{ service_type: 'L3_ROUTER_NAT', name: 'single_node', default: true }] }) }),
-    ...['trunks', 'qos/policies', 'segments', 'network_segment_ranges', 'log/logs', 'ndp_proxies', 'local_ips'].map(plural => operation({
+    ...['trunks', 'segments', 'network_segment_ranges', 'log/logs', 'ndp_proxies', 'local_ips'].map(plural => operation({
       id: `none.${plural.replaceAll('/', '_')}`, summary: 'Not available here: none', method: 'GET', path: `/${plural}`, policy: { anyone: 'the same for everybody' }, handler: () => ({ [plural.split('/').at(-1)?.replaceAll('-', '_') as string]: [] }),
     })),
-    ...['trunks', 'qos/policies'].map(plural => operation({
+    ...['trunks'].map(plural => operation({
       id: `none.create_${plural.replaceAll('/', '_')}`, summary: 'Not available here: refused in words', method: 'POST', path: `/${plural}`, policy: { anyone: 'refused to everybody' },
       handler: () => { throw new BadRequest(`Invalid input for operation: ${plural} are not available in this cloud.`, { kind: 'InvalidInput' }); },
     })),

@@ -1,5 +1,7 @@
 import type { Trx } from '@cumulet/db';
-import { spellable, type GroupMembers, type NetworkSpec, type PortSecurity, type RouterSpec, type SecurityRule } from '@cumulet/drivers/network';
+import { spellable, type GroupMembers, type NetworkSpec, type PortQos, type PortSecurity, type RouterSpec, type SecurityRule } from '@cumulet/drivers/network';
+import { inForce } from '../qos/binding.ts';
+import type { RuleRow } from '../qos/rules.ts';
 
 /** What the driver needs, read from the rows in one query each. */
 export async function networkSpec(trx: Trx, networkId: string, metadataSocket: string | null): Promise<NetworkSpec | undefined> {
@@ -54,14 +56,26 @@ export async function portSecurity(trx: Trx, portIds: readonly string[], host: s
   const { rows } = await trx.raw(`select p.id, p.network_id, p.mac_address::text as mac, p.port_security_enabled, p.admin_state_up, p.allowed_address_pairs as pairs,
       array(select host(a.ip) from ip_allocations a where a.port_id = p.id order by a.position) as ips,
       coalesce((select jsonb_agg(jsonb_build_object('direction', r.direction, 'ethertype', r.ethertype, 'protocol', r.protocol, 'portMin', r.port_range_min, 'portMax', r.port_range_max, 'cidr', r.remote_ip_prefix::text, 'groupId', coalesce(r.remote_group_id, r.remote_address_group_id)))
-        from port_security_groups g join security_group_rules r on r.security_group_id = g.security_group_id where g.port_id = p.id), '[]') as rules
-    from ports p where p.id = any(?::uuid[]) ${host === undefined ? '' : 'and p.binding_host = ?'} order by p.id`, [[...portIds], ...(host === undefined ? [] : [host])]);
-  return (rows as { id: string; network_id: string; mac: string; port_security_enabled: boolean; admin_state_up: boolean; pairs: { ip_address: string; mac_address?: string }[]; ips: string[]; rules: { direction: 'ingress' | 'egress'; ethertype: 'IPv4' | 'IPv6'; protocol: string | null; portMin: number | null; portMax: number | null; cidr: string | null; groupId: string | null }[] }[]).filter(p => spellable.mac(p.mac)).map(p => ({
+        from port_security_groups g join security_group_rules r on r.security_group_id = g.security_group_id where g.port_id = p.id), '[]') as rules,
+      coalesce((select jsonb_agg(to_jsonb(q)) from qos_rules q where q.qos_policy_id = ${inForce}), '[]') as qos
+    from ports p join networks n on n.id = p.network_id where p.id = any(?::uuid[]) ${host === undefined ? '' : 'and p.binding_host = ?'} order by p.id`, [[...portIds], ...(host === undefined ? [] : [host])]);
+  return (rows as { id: string; network_id: string; mac: string; port_security_enabled: boolean; admin_state_up: boolean; pairs: { ip_address: string; mac_address?: string }[]; ips: string[]; rules: { direction: 'ingress' | 'egress'; ethertype: 'IPv4' | 'IPv6'; protocol: string | null; portMin: number | null; portMax: number | null; cidr: string | null; groupId: string | null }[]; qos: RuleRow[] }[]).filter(p => spellable.mac(p.mac)).map(p => ({
     portId: p.id, networkId: p.network_id, mac: p.mac, fixedIps: p.ips, portSecurity: p.port_security_enabled, adminStateUp: p.admin_state_up,
     allowedAddressPairs: p.pairs.map(a => ({ cidr: a.ip_address, mac: a.mac_address ?? p.mac })).filter(a => spellable.net(a.cidr) && spellable.mac(a.mac)),
     // `icmp` of an IPv6 rule is ICMPv6 (neutron).
     rules: p.rules.map((r): SecurityRule => ({ direction: r.direction, ethertype: r.ethertype, protocol: r.ethertype === 'IPv6' && protocolNumber(r.protocol) === 1 ? 58 : protocolNumber(r.protocol), portMin: r.portMin, portMax: r.portMax, remote: r.cidr !== null ? { cidr: r.cidr } : r.groupId !== null ? { groupId: r.groupId } : null })),
+    ...(p.qos.length > 0 ? { qos: qosOf(p.qos) } : {}),
   }));
+}
+
+/** A burst of nothing is 80 % of what may pass in a second (neutron's DEFAULT_BURST_RATE), a limit of nothing none (as Open vSwitch reads it). */
+function qosOf(rules: readonly RuleRow[]): PortQos {
+  const limit = (direction: 'egress' | 'ingress') => {
+    const rule = rules.find(r => r.type === 'bandwidth_limit' && r.direction === direction);
+    return rule?.max_kbps ? { [direction]: { kbps: rule.max_kbps, burstKb: rule.max_burst_kbps || Math.round(rule.max_kbps * 0.8) } } : {};
+  };
+  const mark = rules.find(r => r.type === 'dscp_marking')?.dscp_mark;
+  return { ...limit('egress'), ...limit('ingress'), ...(mark === undefined || mark === null ? {} : { dscp: mark }) };
 }
 
 /** Addresses in the groups and address groups that the ports' rules name, and in the groups of the ports themselves (others' rules may name those). */

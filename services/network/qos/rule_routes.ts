@@ -1,0 +1,163 @@
+import { duplicateOf, transaction, type Trx } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
+import type { Runtime } from '@cumulet/service';
+import { Conflict, isUuid, newId, NotFound } from '@cumulet/wire';
+import { touched } from '../networks/networks.ts';
+import { AnyQuery, fieldsOf, find, list, missing, pick, writtenViews } from '../rest/collection.ts';
+import { applyQos } from '../wiring/enqueue.ts';
+import { inForce, unsupportedByNetwork, unsupportedByPort } from './binding.ts';
+import { Policies, type PolicyRow } from './policies.ts';
+import { bodiesOf, kinds, parentTarget, rulesOf, supported, type RuleGiven, type RuleKind, type RuleRow } from './rules.ts';
+
+export const ruleRoutes = (rt: Runtime): Operation[] => kinds.flatMap(kind => routesOf(rt, kind));
+
+function routesOf(rt: Runtime, kind: RuleKind): Operation[] {
+  const { type } = kind;
+  const path = `/qos/policies/:policy_id/${type}_rules`;
+  const bodies = bodiesOf(kind);
+  const says = type.replace('_', ' ');
+  /** The policy of the path, as the caller sees it. Rules of one that is only shared are not theirs to read (neutron's `ext_parent_owner`): not found. */
+  const readable = async (trx: Trx, ctx: Context): Promise<PolicyRow> => {
+    const policy = await find(trx, ctx, Policies, ctx.params['policy_id'] ?? '');
+    ctx.permit(parentTarget(policy));
+    return policy;
+  };
+  /** One that is not there belongs to nobody: who may not make rules hears that first (as upstream). */
+  const writable = async (trx: Trx, ctx: Context): Promise<PolicyRow> => {
+    const policy = await find(trx, ctx, Policies, ctx.params['policy_id'] ?? '').catch((error: unknown) => { if (error instanceof NotFound) ctx.permit({}); throw error; });
+    ctx.permit(parentTarget(policy));
+    return policy;
+  };
+  const ruleOf = (trx: Trx, ctx: Context, policy: { id: string; project_id: string }): Promise<RuleRow> => find(trx, ctx, rulesOf(kind, policy), ctx.params['id'] ?? '');
+  /** The policy of a rule that is named by its own path. */
+  const parentOf = async (trx: Trx, ctx: Context): Promise<PolicyRow> => {
+    const ruleId = ctx.params['id'] ?? '';
+    const row: { qos_policy_id: string } | undefined = isUuid(ruleId) ? await trx('qos_rules').where({ id: ruleId, type }).first('qos_policy_id') : undefined;
+    if (!row) { ctx.permit({}); throw missing(rulesOf(kind, { id: '', project_id: '' }), ruleId); }
+    const policy = await find(trx, ctx, Policies, row.qos_policy_id);
+    ctx.permit(parentTarget(policy));
+    return policy;
+  };
+  const changed = async (trx: Trx, policyId: string) => {
+    await trx('qos_policies').where({ id: policyId }).update(touched(trx));
+    await applyQos(rt.tasks, trx, { policy: policyId });
+  };
+  const insert = (ctx: Context, given: readonly RuleGiven[]) => transaction(rt.db, async trx => {
+    const policy = await writable(trx, ctx);
+    await locked(trx, policy.id);
+    if (!supported.has(type)) await checkUnused(trx, policy.id, kind);
+    const ids: string[] = [];
+    for (const b of given) {
+      await checkAgainstOthers(trx, policy.id, type, b);
+      const id = newId();
+      ids.push(id);
+      await write(trx, policy.id, type, b, inner => inner('qos_rules').insert({ id, qos_policy_id: policy.id, type, ...b }));
+    }
+    await changed(trx, policy.id);
+    return writtenViews(trx, ctx, rulesOf(kind, policy), ids);
+  });
+  const update = (ctx: Context, parent: (trx: Trx, ctx: Context) => Promise<PolicyRow>, b: RuleGiven) => transaction(rt.db, async trx => {
+    const policy = await parent(trx, ctx);
+    await locked(trx, policy.id);
+    const row = await ruleOf(trx, ctx, policy);
+    const columns = Object.fromEntries(Object.entries(b).filter(([, v]) => v !== undefined));
+    await checkAgainstOthers(trx, policy.id, type, { direction: row.direction ?? undefined, ...columns }, row.id);
+    if (Object.keys(columns).length > 0) await write(trx, policy.id, type, { direction: row.direction ?? undefined, ...columns }, inner => inner('qos_rules').where({ id: row.id }).update(columns));
+    await changed(trx, policy.id);
+    return (await writtenViews(trx, ctx, rulesOf(kind, policy), [row.id]))[0];
+  });
+  const remove = (ctx: Context, parent: (trx: Trx, ctx: Context) => Promise<PolicyRow>) => transaction(rt.db, async trx => {
+    const policy = await parent(trx, ctx);
+    await locked(trx, policy.id);
+    const row = await ruleOf(trx, ctx, policy);
+    await trx('qos_rules').where({ id: row.id }).delete();
+    await changed(trx, policy.id);
+    return new Reply(204);
+  });
+  return [
+    operation({
+      id: `${type}_rules.list`, summary: `List ${says} rules of a QoS policy`, method: 'GET', path, policy: `get_policy_${type}_rule`, permit: 'object', query: AnyQuery,
+      handler: async ctx => list(rt.db, ctx, rulesOf(kind, await readable(rt.db, ctx as Context)), rt.settings.http.maxLimit),
+    }),
+    operation({
+      id: `${type}_rules.show`, summary: `Show a ${says} rule`, method: 'GET', path: `${path}/:id`, policy: `get_policy_${type}_rule`, permit: 'object', query: AnyQuery,
+      handler: async ctx => {
+        const policy = await readable(rt.db, ctx as Context);
+        return { [bodies.own.name]: pick(rulesOf(kind, policy).view(await ruleOf(rt.db, ctx as Context, policy)), fieldsOf(ctx.query)) };
+      },
+    }),
+    operation({
+      id: `${type}_rules.create`, summary: `Add a ${says} rule to a QoS policy`, method: 'POST', path, policy: `create_policy_${type}_rule`, permit: 'object', body: bodies.own.create, status: 201,
+      handler: async ctx => {
+        const { name } = bodies.own;
+        const body = ctx.body as Readonly<Record<string, unknown>>;
+        const several = body[`${name}s`] as RuleGiven[] | undefined;
+        const views = await insert(ctx as Context, several ?? [body[name] as RuleGiven]);
+        return several ? { [`${name}s`]: views } : { [name]: views[0] };
+      },
+    }),
+    operation({
+      id: `${type}_rules.update`, summary: `Change a ${says} rule`, method: 'PUT', path: `${path}/:id`, policy: `update_policy_${type}_rule`, permit: 'object', body: bodies.own.update,
+      handler: async ctx => ({ [bodies.own.name]: await update(ctx as Context, owned, (ctx.body as Record<string, RuleGiven>)[bodies.own.name] as RuleGiven) }),
+    }),
+    operation({
+      id: `${type}_rules.delete`, summary: `Remove a ${says} rule`, method: 'DELETE', path: `${path}/:id`, policy: `delete_policy_${type}_rule`, permit: 'object', status: 204,
+      handler: ctx => remove(ctx as Context, owned),
+    }),
+    operation({
+      id: `alias_${type}_rules.show`, summary: `Show a ${says} rule, whatever its policy`, method: 'GET', path: `/qos/alias_${type}_rules/:id`, policy: `get_alias_${type}_rule`, permit: 'object', query: AnyQuery,
+      handler: async ctx => {
+        const policy = await parentOf(rt.db, ctx as Context);
+        return { [bodies.alias.name]: pick(rulesOf(kind, policy).view(await ruleOf(rt.db, ctx as Context, policy)), fieldsOf(ctx.query)) };
+      },
+    }),
+    operation({
+      id: `alias_${type}_rules.update`, summary: `Change a ${says} rule, whatever its policy`, method: 'PUT', path: `/qos/alias_${type}_rules/:id`, policy: `update_alias_${type}_rule`, permit: 'object', body: bodies.alias.update,
+      handler: async ctx => ({ [bodies.alias.name]: await update(ctx as Context, parentOf, (ctx.body as Record<string, RuleGiven>)[bodies.alias.name] as RuleGiven) }),
+    }),
+    operation({
+      id: `alias_${type}_rules.delete`, summary: `Remove a ${says} rule, whatever its policy`, method: 'DELETE', path: `/qos/alias_${type}_rules/:id`, policy: `delete_alias_${type}_rule`, permit: 'object', status: 204,
+      handler: ctx => remove(ctx as Context, parentOf),
+    }),
+  ];
+}
+
+/** The policy of the path, for a change: one that the caller does not see is not found. */
+async function owned(trx: Trx, ctx: Context): Promise<PolicyRow> {
+  const policy = await find(trx, ctx, Policies, ctx.params['policy_id'] ?? '');
+  ctx.permit(parentTarget(policy));
+  return policy;
+}
+
+/** One change of a policy's rules at a time, and none while somebody takes it into use; it may have gone meanwhile. */
+async function locked(trx: Trx, policyId: string): Promise<void> {
+  if (!await trx('qos_policies').where({ id: policyId }).forUpdate().first('id')) throw missing(Policies, policyId);
+}
+
+/** One rule of a kind in each direction. */
+async function write(trx: Trx, policyId: string, type: string, b: RuleGiven, query: (inner: Trx) => PromiseLike<unknown>): Promise<void> {
+  await trx.transaction(async inner => { await query(inner); }).catch(async (error: unknown) => {
+    if (duplicateOf(error) !== 'qos_rules_same') throw error;
+    const same: { id: string } | undefined = await trx('qos_rules').where({ qos_policy_id: policyId, type }).whereRaw('direction is not distinct from ?', [b.direction ?? null]).first('id');
+    throw new Conflict(`Rule ${type} conflicts with rule ${same?.id} which already exists in QoS Policy ${policyId}.`, { kind: 'QoSRulesConflict' });
+  });
+}
+
+/** A minimum above the maximum of the same direction, or the other way round. */
+async function checkAgainstOthers(trx: Trx, policyId: string, type: string, b: RuleGiven, except?: string): Promise<void> {
+  if (b.direction === undefined) return;
+  const others: RuleRow[] = await trx('qos_rules').where({ qos_policy_id: policyId, direction: b.direction }).whereNot({ type });
+  for (const other of others.filter(o => o.id !== except)) {
+    const [value, existing] = b.max_kbps !== undefined ? [b.max_kbps, other.min_kbps] : [b.min_kbps, other.max_kbps];
+    if (value === undefined || existing === null || (b.max_kbps !== undefined ? existing <= value : existing >= value)) continue;
+    throw new Conflict(`Unable to add the rule with value ${value} to the policy ${policyId} as the existing rule of type ${other.type} has value ${existing}.`, { kind: 'QoSRuleParameterConflict' });
+  }
+}
+
+/** A rule that no bridge keeps is for policies that nobody uses. */
+async function checkUnused(trx: Trx, policyId: string, { type }: RuleKind): Promise<void> {
+  const { rows: [port] } = await trx.raw(`select p.id from ports p join networks n on n.id = p.network_id where (p.qos_policy_id = ? or n.qos_policy_id = ?) and ${inForce} = ? limit 1`, [policyId, policyId, policyId]);
+  if (port) throw unsupportedByPort(type, port.id);
+  const network: { id: string } | undefined = await trx('networks').where({ qos_policy_id: policyId }).first('id');
+  if (network) throw unsupportedByNetwork(type, network.id);
+}
