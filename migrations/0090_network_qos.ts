@@ -6,9 +6,11 @@ export async function up(knex: Knex): Promise<void> {
     revision_number integer not null default 0, created_at timestamptz not null default now(), updated_at timestamptz not null default now())`);
   await knex.raw('create index qos_policies_project on qos_policies (project_id, id)');
   await knex.raw('create unique index qos_policies_default on qos_policies (project_id) where is_default');
-  await knex.raw(`create table qos_rules (id uuid primary key, qos_policy_id uuid not null references qos_policies (id) on delete cascade, type text not null, direction text check (direction in ('egress', 'ingress')),
-    max_kbps integer check (max_kbps >= 0), max_burst_kbps integer check (max_burst_kbps >= 0), dscp_mark integer check (dscp_mark between 0 and 63), min_kbps integer check (min_kbps >= 0), created_at timestamptz not null default now(),
-    check (case type when 'bandwidth_limit' then num_nulls(direction, max_kbps, max_burst_kbps) = 0 when 'dscp_marking' then dscp_mark is not null and direction is null when 'minimum_bandwidth' then num_nulls(direction, min_kbps) = 0 else false end))`);
+  await knex.raw(`create table qos_rules (id uuid primary key, qos_policy_id uuid not null references qos_policies (id) on delete cascade, type text not null, direction text check (direction in ('egress', 'ingress', 'any')),
+    max_kbps integer check (max_kbps >= 0), max_burst_kbps integer check (max_burst_kbps >= 0), dscp_mark integer check (dscp_mark between 0 and 63), min_kbps integer check (min_kbps >= 0),
+    max_kpps integer check (max_kpps >= 0), max_burst_kpps integer check (max_burst_kpps >= 0), min_kpps integer check (min_kpps >= 0), created_at timestamptz not null default now(),
+    check (case type when 'bandwidth_limit' then num_nulls(direction, max_kbps, max_burst_kbps) = 0 when 'dscp_marking' then dscp_mark is not null and direction is null when 'minimum_bandwidth' then num_nulls(direction, min_kbps) = 0
+      when 'packet_rate_limit' then num_nulls(direction, max_kpps, max_burst_kpps) = 0 when 'minimum_packet_rate' then num_nulls(direction, min_kpps) = 0 else false end))`);
   await knex.raw(`create unique index qos_rules_same on qos_rules (qos_policy_id, type, coalesce(direction, ''))`);
   for (const table of ['networks', 'ports']) {
     await knex.raw('alter table ?? add column qos_policy_id uuid constraint ?? references qos_policies (id)', [table, `${table}_qos_policy`]);

@@ -20,6 +20,7 @@ afterAll(async () => { await app.close(); await t.close(); });
 const differs: readonly (readonly [RegExp, string])[] = [
   [/\.dns_(domain|name|assignment(\[\])?)$/, 'dns-integration is on here and was not at the peer'],
   [/^floatingips?(\[\])?\.port_forwardings/, 'port forwarding is on here and was not at the peer'],
+  [/\.qos_(network_)?policy_id$/, 'QoS is on here and was not at the peer'],
   [/\.l2_adjacency$/, 'shown by newer releases'],
   [/\.resource_request$/, 'shown by newer releases to administrators'],
   [/^network\.is_default$/, 'the peer shows it of a network just made, and else of external networks only'],

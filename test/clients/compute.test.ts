@@ -127,6 +127,33 @@ describe('openstack', () => {
     await openstack('router delete r1');
     await openstack('network delete n2');
   });
+  test('QoS policies of networks and ports', async () => {
+    expect(await s.fails('openstack', 'network qos policy create mine')).toMatch(/disallowed by policy/);
+    await openstack('network qos policy create --share gold', admin);
+    await openstack('network qos rule create --type bandwidth-limit --max-kbps 3000 --max-burst-kbits 300 --egress gold', admin);
+    await openstack('network qos rule create --type dscp-marking --dscp-mark 26 gold', admin);
+    const rules = await json('network qos rule list gold', admin) as { ID: string; 'Max Kbps': number | null }[];
+    const limit = rules.find(r => r['Max Kbps'] === 3000)?.ID ?? '';
+    await openstack(`network qos rule set --max-kbps 4000 gold ${limit}`, admin);
+    expect(await json(`network qos rule show gold ${limit}`, admin)).toMatchObject({ max_kbps: 4000, max_burst_kbps: 300, direction: 'egress' });
+    expect((await json('network qos rule type list') as { Type: string }[]).map(r => r.Type)).toEqual(['bandwidth_limit', 'dscp_marking']);
+    expect((await json('network qos rule type show bandwidth_limit', admin))).toHaveProperty('drivers');
+    const id = await value('network qos policy show gold', 'id');
+    await openstack('network create --qos-policy gold q1');
+    await openstack('port create --network q1 qp');
+    expect(await json('port show qp')).toMatchObject({ qos_policy_id: null, qos_network_policy_id: id });
+    await openstack('port set --qos-policy gold qp');
+    expect(await value('port show qp', 'qos_policy_id')).toBe(id);
+    await openstack('network set --no-qos-policy q1');
+    await openstack('port unset --qos-policy qp');
+    expect(await json('network show q1')).toMatchObject({ qos_policy_id: null });
+    await openstack('network set --qos-policy gold q1');
+    expect(await s.fails('openstack', 'network qos policy delete gold', admin)).toMatch(/is used by network|Conflict/);
+    await openstack('port delete qp');
+    await openstack('network delete q1');
+    await openstack(`network qos rule delete gold ${limit}`, admin);
+    await openstack('network qos policy delete gold', admin);
+  });
   test('limits, quotas, usage', async () => {
     expect((await json('limits show --absolute') as { Name: string }[]).map(l => l.Name)).toContain('maxTotalInstances');
     await openstack('quota set --instances 20 demo', admin);

@@ -80,7 +80,11 @@ async function openCloud() {
   const pool = await net('subnetpools', 'subnetpool', { name: 'p', prefixes: ['10.90.0.0/16'], default_prefixlen: 26 });
   const addresses = await net('address-groups', 'address_group', { name: 'a', addresses: ['10.0.0.0/8'] });
   const shared = await net('rbac-policies', 'rbac_policy', { object_type: 'network', object_id: network, action: 'access_as_shared', target_tenant: 'c'.repeat(32) });
-  const ofNeutron = byPath({ '/networks': network, '/subnets': subnet, '/subnetpools': pool, '/ports': port, '/routers': router, '/security-groups': securityGroup, '/security-group-rules': rule, '/floatingips': fip, '/address-scopes': scope, '/address-groups': addresses, '/rbac-policies': shared });
+  const qosPolicy = await net('qos/policies', 'policy', { name: 'q' });
+  const qosRule = async (kind: string, body: object) => (await neutron('POST', `/v2.0/qos/policies/${qosPolicy}/${kind}_rules`, { [`${kind}_rule`]: body }))[`${kind}_rule`].id as string;
+  const [limit, mark, minimum] = [await qosRule('bandwidth_limit', { max_kbps: 1000 }), await qosRule('dscp_marking', { dscp_mark: 26 }), await qosRule('minimum_bandwidth', { min_kbps: 1 })];
+  const ofQos = Object.fromEntries(([['bandwidth_limit', limit], ['dscp_marking', mark], ['minimum_bandwidth', minimum]] as const).flatMap(([kind, of]) => [[`/qos/policies/:policy_id/${kind}_rules`, of], [`/qos/alias_${kind}_rules`, of]]));
+  const ofNeutron = byPath({ ...ofQos, '/qos/policies': qosPolicy, '/policies': qosPolicy,  '/networks': network, '/subnets': subnet, '/subnetpools': pool, '/ports': port, '/routers': router, '/security-groups': securityGroup, '/security-group-rules': rule, '/floatingips': fip, '/address-scopes': scope, '/address-groups': addresses, '/rbac-policies': shared });
 
   const glance = needs(as(c.images, 'admin'));
   const queued = (await glance('POST', '/v2/images', { name: 'queued', disk_format: 'raw', container_format: 'bare' })).id as string;
@@ -144,7 +148,7 @@ async function openCloud() {
     network: {
       app: c.networks, prefix: '/v2.0', fault: refusals.network, headers, oddHeaders: /^ports\.(list|update)/, rows: await watchRows(db),
       known: { network_id: network, subnet_id: subnet, port_id: port, security_group_id: securityGroup, remote_group_id: securityGroup, floating_network_id: external, cidr: '10.31.0.0/24', ip_version: 4, protocol: 'tcp', direction: 'ingress', ethertype: 'IPv4' },
-      param: (op: Operation, name: string) => ({ network_id: network, subnet_id: subnet, port_id: port, router_id: router, floatingip_id: fip, security_group_id: securityGroup, project_id: project, id: ofNeutron(op) ?? network })[name] ?? ofNeutron(op),
+      param: (op: Operation, name: string) => ({ network_id: network, subnet_id: subnet, port_id: port, router_id: router, floatingip_id: fip, security_group_id: securityGroup, policy_id: qosPolicy, type: 'dscp_marking', project_id: project, id: ofNeutron(op) ?? network })[name] ?? ofNeutron(op),
       // What every project has is made when it is first looked for.
       makes: /^topology\.get|^security_groups\.list/,
       bodies: {
@@ -160,6 +164,9 @@ async function openCloud() {
         'subnetpools.add_prefixes': [{ prefixes: ['10.94.0.0/16'] }], 'subnetpools.remove_prefixes': [{ prefixes: ['10.94.0.0/16'] }],
         'address_groups.create': [{ address_group: { name: 'a', description: 'd', addresses: ['10.0.0.0/8', '::/0'] } }], 'address_groups.add': [{ addresses: ['11.0.0.0/8'] }], 'address_groups.remove': [{ addresses: ['11.0.0.0/8'] }],
         'rbac_policies.create': [{ rbac_policy: { object_type: 'network', object_id: network, action: 'access_as_shared', target_tenant: 'f'.repeat(32) } }, { rbac_policy: { object_type: 'security_group', object_id: securityGroup, action: 'access_as_shared', target_tenant: '*' } }],
+        'policies.create': [{ policy: { name: 'q', description: 'd', shared: false, is_default: false, project_id: project } }], 'policies.update': [{ policy: { name: 'q', description: 'd', shared: false, is_default: false } }],
+        'bandwidth_limit_rules.create': [{ bandwidth_limit_rule: { max_kbps: 2000, max_burst_kbps: 5, direction: 'ingress' } }], 'bandwidth_limit_rules.update': [{ bandwidth_limit_rule: { max_kbps: 2000, max_burst_kbps: 5, direction: 'egress' } }],
+        'alias_bandwidth_limit_rules.update': [{ alias_bandwidth_limit_rule: { max_kbps: 2000, max_burst_kbps: 5, direction: 'egress' } }],
         'ports.create': [
           { port: { network_id: network, name: 'p', description: 'd', admin_state_up: true, fixed_ips: [{ subnet_id: subnet, ip_address: '10.30.0.50' }], security_groups: [securityGroup], allowed_address_pairs: [{ ip_address: '10.30.0.60', mac_address: 'fa:16:3e:00:00:01' }], extra_dhcp_opts: [{ opt_name: 'mtu', opt_value: '1400', ip_version: 4 }], mac_address: 'fa:16:3e:11:22:33', device_id: 'd', device_owner: 'x:y', port_security_enabled: true, dns_name: 'p', tags: ['a'], 'binding:vnic_type': 'normal', 'binding:host_id': 'testhost', 'binding:profile': { a: 'b' } } },
           { ports: [{ network_id: network }, { network_id: network, name: 'b' }] },

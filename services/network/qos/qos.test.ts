@@ -45,7 +45,10 @@ test('policies are made by managers, and seen by whom they are shared with', asy
   expect(changed.body.policy).toMatchObject({ shared: true, name: 'gold2' });
   expect(changed.body.policy.revision_number).toBeGreaterThan(row.revision_number);
   expect((await call('other')('GET', '/v2.0/qos/policies?name=gold2&shared=true&fields=name')).body.policies).toEqual([{ name: 'gold2' }]);
-  expect((await call('other')('GET', `/v2.0/qos/policies/${row.id}/bandwidth_limit_rules`)).status).toBe(403);
+  expect((await call('other')('GET', `/v2.0/qos/policies/${row.id}/bandwidth_limit_rules`)).body).toEqual({ bandwidth_limit_rules: [] });
+  const hidden = await limit(row.id);
+  expect((await call('demo')('GET', `/v2.0/qos/policies/${row.id}/bandwidth_limit_rules/${hidden}`)).status).toBe(200);
+  for (const path of [`policies/${row.id}/bandwidth_limit_rules`, 'alias_bandwidth_limit_rules']) expect(fault(await call('other')('GET', `/v2.0/qos/${path}/${hidden}`))).toEqual([404, 'QosRuleNotFound']);
   for (const path of ['qos/policies', 'policies']) {
     expect((await call('admin')('PUT', `/v2.0/${path}/${row.id}/tags/red`)).status).toBe(201);
     expect((await call('demo')('GET', `/v2.0/${path}/${row.id}/tags`)).body).toEqual({ tags: ['red'] });
@@ -87,19 +90,26 @@ test('a rule of each kind and direction, by its policy or by its own path', asyn
 });
 test('what is no rule is refused', async () => {
   const id = await policy();
-  for (const [kind, body] of [['bandwidth_limit', {}], ['bandwidth_limit', { max_kbps: -1 }], ['bandwidth_limit', { max_kbps: 2 ** 31 }], ['bandwidth_limit', { max_kbps: 'x' }], ['bandwidth_limit', { max_kbps: 1, direction: 'any' }], ['dscp_marking', { dscp_mark: 58 }], ['minimum_bandwidth', { min_kbps: 1, direction: 'ingress' }]] as const) {
+  for (const [kind, body] of [['bandwidth_limit', {}], ['bandwidth_limit', { max_kbps: -1 }], ['bandwidth_limit', { max_kbps: 2 ** 31 }], ['bandwidth_limit', { max_kbps: 'x' }], ['bandwidth_limit', { max_kbps: 1, direction: 'any' }], ['dscp_marking', { dscp_mark: 58 }], ['minimum_bandwidth', { min_kbps: 1, direction: 'any' }]] as const) {
     expect((await call('admin')('POST', `/v2.0/qos/policies/${id}/${kind}_rules`, { [`${kind}_rule`]: body })).status, JSON.stringify(body)).toBe(400);
   }
   const nowhere = { bandwidth_limit_rule: { max_kbps: 1 } };
   expect(fault(await call('admin')('POST', '/v2.0/qos/policies/policy/bandwidth_limit_rules', nowhere))).toEqual([404, 'QosPolicyNotFound']);
   expect((await call('demo')('POST', '/v2.0/qos/policies/policy/bandwidth_limit_rules', nowhere)).status).toBe(403);
-  expect((await call('admin')('POST', `/v2.0/qos/policies/${id}/packet_rate_limit_rules`, {})).status).toBe(404);
+  expect((await call('admin')('POST', `/v2.0/qos/policies/${id}/magic_rules`, {})).status).toBe(404);
+  expect((await call('admin')('GET', `/v2.0/qos/alias_packet_rate_limit_rules/${newId()}`)).status).toBe(404);
+  const packets = `/v2.0/qos/policies/${id}/minimum_packet_rate_rules`;
+  const both = await call('admin')('POST', packets, { minimum_packet_rate_rule: { min_kpps: 1, direction: 'any' } });
+  expect(both).toMatchObject({ status: 201, body: { minimum_packet_rate_rule: { min_kpps: 1, direction: 'any' } } });
+  expect(fault(await call('admin')('POST', packets, { minimum_packet_rate_rule: { min_kpps: 1 } }))).toEqual([409, 'QoSRuleParameterConflict']);
+  expect((await call('admin')('PUT', `${packets}/${both.body.minimum_packet_rate_rule.id}`, { minimum_packet_rate_rule: { direction: 'egress' } })).status).toBe(200);
+  expect((await call('admin')('POST', `/v2.0/qos/policies/${id}/packet_rate_limit_rules`, { packet_rate_limit_rule: { max_kpps: 1 } })).body.packet_rate_limit_rule).toMatchObject({ max_kpps: 1, max_burst_kpps: 0, direction: 'egress' });
 });
 test('the kinds of rules that have an effect', async () => {
   const types = async (query = '') => (await call('demo')('GET', `/v2.0/qos/rule-types${query}`)).body.rule_types;
   expect(await types()).toEqual([{ type: 'bandwidth_limit' }, { type: 'dscp_marking' }]);
   expect(await types('?all_supported=true')).toHaveLength(2);
-  expect(await types('?all_rules=true')).toHaveLength(3);
+  expect(await types('?all_rules=true')).toHaveLength(5);
   for (const odd of ['?all_rules=true&all_supported=true', '?all_rules=perhaps', '?kind=x']) expect((await call('demo')('GET', `/v2.0/qos/rule-types${odd}`)).status, odd).toBe(400);
   expect((await call('demo')('GET', '/v2.0/qos/rule-types/bandwidth_limit')).status).toBe(403);
   expect((await call('admin')('GET', '/v2.0/qos/rule-types/dscp_marking')).body.rule_type).toMatchObject({ type: 'dscp_marking', drivers: [{ name: 'linuxbridge', supported_parameters: [{ parameter_name: 'dscp_mark', parameter_type: 'choices' }] }] });

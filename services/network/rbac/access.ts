@@ -30,12 +30,13 @@ const users: Readonly<Record<ObjectType, string>> = {
 
 /**
  * Asked before a project (or `*`) loses its policy `access_as_shared`: whether somebody who has something on the object would be left without any.
+ * Only of networks a policy that takes its place counts, and what the owner has does not hold the policy for everybody (as upstream: of other kinds it does).
  * @param instead a target that gets a policy in its place
  */
 export async function isRelied(trx: Trx, object: { type: ObjectType; id: string; project: string }, target: string, instead?: string): Promise<boolean> {
   if (target === object.project) return false;
-  const { rows } = await trx.raw(`select 1 from (${users[object.type]}) u where u.project_id <> ? and (? = '*' or u.project_id = ?)
-    and not exists (select 1 from network_rbac_policies a where a.object_id = ? and a.action = 'access_as_shared' and a.target_project in ('*', u.project_id) and a.target_project <> ?) and u.project_id is distinct from ? limit 1`, [object.id, object.project, target, target, object.id, target, instead ?? null]);
+  const { rows } = await trx.raw(`select 1 from (${users[object.type]}) u where (u.project_id <> ? or ? <> 'network') and (? = '*' or u.project_id = ?)
+    and not exists (select 1 from network_rbac_policies a where a.object_id = ? and a.action = 'access_as_shared' and a.target_project in ('*', u.project_id) and a.target_project <> ?) and u.project_id is distinct from ? limit 1`, [object.id, object.project, object.type, target, target, object.id, target, object.type === 'network' ? instead ?? null : null]);
   return rows.length > 0;
 }
 
