@@ -161,3 +161,35 @@ test("a project's own network comes to the host with its first server and goes w
   await t.drain();
   expect((await lab.driver.list(call)).strays).toEqual([]);
 }, 30_000);
+
+test('a limit of the network\'s policy, then of the port\'s own, is in the filter of the tap, and comes back with it', async () => {
+  const admin = (method: string, path: string, body?: unknown) => as(app, 'admin')(method, `/v2.0${path}`, body);
+  const policy = async (max_kbps: number) => {
+    const { id } = (await admin('POST', '/qos/policies', { policy: { project_id: who.projectId } })).body.policy as { id: string };
+    expect((await admin('POST', `/qos/policies/${id}/bandwidth_limit_rules`, { bandwidth_limit_rule: { max_kbps } })).status).toBe(201);
+    return id;
+  };
+  const [ofNetwork, own] = [await policy(8000), await policy(16_000)];
+  const network = (await demo('POST', '/networks', { network: { qos_policy_id: ofNetwork } })).body.network.id as string;
+  await demo('POST', '/subnets', { subnet: { network_id: network, ip_version: 4, cidr: '10.6.0.0/24' } });
+  const server = await boot(network);
+  const limit = async () => {
+    await t.drain();
+    const { stdout } = await lab.runner.run('nft', ['list', 'ruleset', 'bridge']);
+    return [...stdout.matchAll(/limit rate over (\S+ \S+)\/second/g)].map(m => m[1]);
+  };
+  expect(await limit()).toEqual(['1000000 bytes']);
+  await demo('PUT', `/ports/${server.port}`, { port: { qos_policy_id: own } });
+  expect(await limit()).toEqual(['2000000 bytes']);
+  await lab.runner.run('nft', ['flush', 'ruleset']);
+  await reconcileHost(deps, call);
+  expect(await limit()).toEqual(['2000000 bytes']);
+  expect(await server.guest.dhcp()).toMatchObject({ ip: server.ip });
+  await demo('PUT', `/ports/${server.port}`, { port: { qos_policy_id: null } });
+  await demo('PUT', `/networks/${network}`, { network: { qos_policy_id: null } });
+  expect(await limit()).toEqual([]);
+  await end(server);
+  for (const id of [ofNetwork, own]) expect((await admin('DELETE', `/qos/policies/${id}`)).status).toBe(204);
+  expect((await demo('DELETE', `/networks/${network}`)).status).toBe(204);
+  await t.drain();
+}, 60_000);
