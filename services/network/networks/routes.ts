@@ -25,8 +25,8 @@ export function networkRoutes(rt: Runtime): Operation[] {
     if (b['provider:network_type'] !== undefined && b['provider:network_type'] !== 'local') throw new BadRequest(`Invalid input for operation: network_type value '${b['provider:network_type']}' not supported.`);
     checkMtu(b.mtu);
     const id = newId();
-    const qos_policy_id = b.qos_policy_id ?? await defaultPolicy(trx, project);
-    await checkPolicy(trx, ctx, { network: id }, qos_policy_id, null);
+    await checkPolicy(trx, ctx, { network: id }, b.qos_policy_id, null);
+    const qos_policy_id = b.qos_policy_id ?? await defaultPolicy(trx, project, id);
     await trx('networks').insert({ id, project_id: project, mtu: rt.settings.network.mtu, tags: b.tags ?? [], ...networkColumns(b), qos_policy_id });
     await setNetworkAccess(trx, { id, project_id: project, name: b.name ?? '', shared: false, external: false }, { shared: b.shared, external: b['router:external'] });
     await checkQuota(trx, project, ['network']);

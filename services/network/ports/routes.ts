@@ -26,7 +26,7 @@ export function portRoutes(rt: Runtime): Operation[] {
         if (b.fixed_ips?.some(f => f.ip_address !== undefined) && network.project_id !== ctx.caller.projectId) ctx.require('create_port:fixed_ips:ip_address', { project_id: project, 'network:project_id': network.project_id, 'networks:shared': network.shared });
         checkPairs(b.allowed_address_pairs, b.port_security_enabled ?? network.port_security_enabled);
         const id = newId();
-        await checkPolicy(trx, ctx, { port: id }, b.qos_policy_id, null);
+        await checkPolicy(trx, ctx, { port: id, owner: b.device_owner ?? '' }, b.qos_policy_id, null);
         await insertPort(trx, project, network, { ...b, id });
         await applyNetwork(rt.tasks, trx, network.id);
         return id;
@@ -35,7 +35,7 @@ export function portRoutes(rt: Runtime): Operation[] {
     ports.updating(UpdatePort, {
       permit: (ctx, row, { port: b }) => permitAttributes(ctx, 'update', 'port', b, guarded, Ports.target(row)),
       async change(trx, ctx, row, { port: b }) {
-        await checkPolicy(trx, ctx, { port: row.id }, b.qos_policy_id, row.qos_policy_id);
+        await checkPolicy(trx, ctx, { port: row.id, owner: b.device_owner ?? row.device_owner }, b.qos_policy_id, row.qos_policy_id);
         const security = b.port_security_enabled ?? row.port_security_enabled;
         checkPairs(b.allowed_address_pairs ?? row.allowed_address_pairs, security);
         if (!security && (b.security_groups ?? row.groups).length > 0) throw b.security_groups?.length ? groupsNeedSecurity() : new Conflict('Port has security group associated. Cannot disable port security or IP address until security group is removed.', { kind: 'PortSecurityPortHasSecurityGroup' });

@@ -1,6 +1,6 @@
 import type { Trx } from '@cumulet/db';
 import type { Context } from '@cumulet/http';
-import { Conflict, Forbidden, NotFound } from '@cumulet/wire';
+import { BadRequest, Conflict, Forbidden, NotFound } from '@cumulet/wire';
 import { find, missing } from '../rest/collection.ts';
 import { Policies } from './policies.ts';
 import { supported, type RuleType } from './rules.ts';
@@ -16,15 +16,16 @@ export const unsupportedByPort = (type: RuleType, portId: string) => new Conflic
 export const unsupportedByNetwork = (type: RuleType, networkId: string) => new Conflict(`Rule ${type} is not supported by network ${networkId}`, { kind: 'QosRuleNotSupportedByNetwork' });
 
 /**
- * Before a network or port gets a policy (null: none). One that the caller does not see is not found; one with rules that no bridge keeps is refused; and what somebody gave who
+ * Before a network or port gets a policy (null: none). One that the caller does not see is not found; one with rules that no bridge keeps is refused, as is one for a port that is no guest's; and what somebody gave who
  * alone may use it (an administrator, most often) is not the caller's to take away. No change asks nothing.
  */
-export async function checkPolicy(trx: Trx, ctx: Context, on: { network: string } | { port: string }, wanted: string | null | undefined, now: string | null): Promise<void> {
+export async function checkPolicy(trx: Trx, ctx: Context, on: { network: string } | { port: string; owner: string }, wanted: string | null | undefined, now: string | null): Promise<void> {
   if (wanted === undefined) return;
   if (now !== null) {
     await find(trx, ctx, Policies, now).catch((error: unknown) => { throw error instanceof NotFound ? new Forbidden(`Failed to remove provided policy ${now} because you are not authorized.`, { kind: 'PolicyRemoveAuthorizationError' }) : error; });
   }
   if (wanted === null) return;
+  if ('port' in on && on.owner.startsWith('network:')) throw new BadRequest('Invalid input for operation: QoS policies of the ports of routers and DHCP servers are not available in this cloud.', { kind: 'InvalidInput' });
   if (!await hold(trx, wanted)) throw missing(Policies, wanted);
   await find(trx, ctx, Policies, wanted);
   const type = await unsupportedIn(trx, wanted);
@@ -32,6 +33,9 @@ export async function checkPolicy(trx: Trx, ctx: Context, on: { network: string 
 }
 
 /** The policy of a new network that names none: its project's default. */
-export async function defaultPolicy(trx: Trx, projectId: string): Promise<string | null> {
-  return (await trx('qos_policies').where({ project_id: projectId, is_default: true }).forShare().first('id') as { id: string } | undefined)?.id ?? null;
+export async function defaultPolicy(trx: Trx, projectId: string, networkId: string): Promise<string | null> {
+  const found: { id: string } | undefined = await trx('qos_policies').where({ project_id: projectId, is_default: true }).forShare().first('id');
+  const type = found && await unsupportedIn(trx, found.id);
+  if (type !== undefined) throw unsupportedByNetwork(type, networkId);
+  return found?.id ?? null;
 }

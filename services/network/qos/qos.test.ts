@@ -124,6 +124,9 @@ test('networks and ports have a policy that their project sees; it is not delete
   expect(fault(await call('demo')('POST', '/v2.0/networks', { network: { qos_policy_id: id } }))).toEqual([404, 'QosPolicyNotFound']);
   expect(fault(await call('demo')('POST', '/v2.0/ports', { port: { network_id: network, qos_policy_id: newId() } }))).toEqual([404, 'QosPolicyNotFound']);
   expect((await call('admin')('PUT', `/v2.0/networks/${network}`, { network: { qos_policy_id: id } })).body.network.qos_policy_id).toBe(id);
+  const router = await made('demo', 'ports', { port: { network_id: network, device_owner: 'network:router_interface' } });
+  expect(fault(await call('admin')('PUT', `/v2.0/ports/${router}`, { port: { qos_policy_id: id } }))).toEqual([400, 'InvalidInput']);
+  await t.rt.db('ports').where({ id: router }).delete();
   // What an administrator gave is not a member's to take away.
   expect(fault(await call('demo')('PUT', `/v2.0/networks/${network}`, { network: { qos_policy_id: null } }))).toEqual([403, 'PolicyRemoveAuthorizationError']);
   const rbac = await made('admin', 'rbac-policies', { rbac_policy: { object_type: 'qos_policy', object_id: id, action: 'access_as_shared', target_tenant: demo } });

@@ -1,6 +1,7 @@
 import type { Trx } from '@cumulet/db';
 import type { Tasks } from '@cumulet/tasks';
 import { Conflict, newId } from '@cumulet/wire';
+import { defaultPolicy } from '../qos/binding.ts';
 import { addInterface, deleteRouter, insertRouter, removeInterface, setGateway } from '../routers/service.ts';
 import { Routers, type RouterRow } from '../routers/routers.ts';
 import { insertSubnet } from '../subnets/service.ts';
@@ -17,7 +18,7 @@ export async function autoTopology(tasks: Tasks, trx: Trx, projectId: string): P
   if (!external) throw new Conflict('Unable to allocate a topology: no external network is there.', { kind: 'AutoAllocationFailure' });
   const mtu: { mtu: number } = await trx('networks').where({ id: external.id }).first('mtu');
   const networkId = newId();
-  await trx('networks').insert({ id: networkId, project_id: projectId, name, mtu: mtu.mtu });
+  await trx('networks').insert({ id: networkId, project_id: projectId, name, mtu: mtu.mtu, qos_policy_id: await defaultPolicy(trx, projectId, networkId) });
   const subnetId = await insertSubnet(trx, { network_id: networkId, cidr: await freeCidr(trx), name: 'auto_allocated_subnet_v4' }, projectId);
   const host = await routerHost(trx);
   const routerId = await insertRouter(trx, projectId, { name: 'auto_allocated_router' }, host);
