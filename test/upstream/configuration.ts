@@ -47,7 +47,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     scenario: guests ? { img_file: facts.guestImage ?? '', img_disk_format: 'qcow2', dhcp_client: 'udhcpc' } : {},
     network: { public_network_id: facts.publicNetwork, floating_network_name: 'public', project_network_cidr: '10.100.0.0/16' },
     'network-feature-enabled': { api_extensions: facts.networkExtensions.join(','), ipv6: true, ipv6_subnet_attributes: true, port_security: true, floating_ips: facts.publicNetwork !== '' },
-    neutron_plugin_options: { agent_availability_zone: 'nova' },
+    neutron_plugin_options: { agent_availability_zone: 'nova', create_shared_resources: true },
     image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
     'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
     volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: guests ? 600 : 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
