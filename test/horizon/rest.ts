@@ -10,7 +10,7 @@ const everyone = [
   'glance/version/', 'glance/images/?paginate=true&sort_key=created_at&sort_dir=desc', 'glance/metadefs/namespaces/?resource_type=OS::Nova::Flavor', 'glance/metadefs/resourcetypes/',
   'keystone/version/', 'keystone/svc-catalog/', 'keystone/user-session/', 'keystone/users/current', 'keystone/default_domain/',
   'network/floatingips/', 'network/floatingippools/', 'network/securitygroups/',
-  'neutron/extensions/', 'neutron/networks/', 'neutron/ports/',
+  'neutron/extensions/', 'neutron/networks/', 'neutron/ports/', 'neutron/qos_policies/',
   'nova/availzones/', 'nova/flavors/?is_public=true&get_extras=true', 'nova/keypairs/', 'nova/limits/?reserved=true', 'nova/quota-sets/editable/', 'nova/servergroups/', 'nova/servers/',
 ];
 const administrator = [
