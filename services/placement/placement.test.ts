@@ -49,7 +49,7 @@ describe('placement', () => {
     expect(await found('resources=MEMORY_MB:7680')).toEqual(['two']);
     expect(await found('resources=VCPU:1&required=HW_CPU_X86_AVX')).toEqual(['two']);
     expect(await found('resources=VCPU:1&required=!COMPUTE_STATUS_DISABLED')).toEqual(['one']);
-    expect(await found('resources=VCPU:1&required=in:HW_CPU_X86_AVX,NOTHING')).toEqual(['two']);
+    expect(await found('resources=VCPU:1&required=in:HW_CPU_X86_AVX,HW_CPU_X86_AVX2')).toEqual(['two']);
     expect(await found(`resources=VCPU:1&member_of=${ids.aggregate}`)).toEqual(['two']);
     expect(await found(`resources=VCPU:1&member_of=!${ids.aggregate}`)).toEqual(['one']);
     expect(await found(`resources=VCPU:1&in_tree=${ids.one}`)).toEqual(['one']);
@@ -74,12 +74,14 @@ describe('placement', () => {
     expect((await get(`/resource_providers/${ids.two}/aggregates`, '1.18')).body).toEqual({ aggregates: [ids.aggregate] });
     expect((await get(`/resource_providers/${ids.two}/aggregates`, '1.19')).body).toEqual({ aggregates: [ids.aggregate], resource_provider_generation: expect.any(Number) });
     expect((await get(`/resource_providers/${ids.two}/traits`, '1.6')).body.traits).toContain('HW_CPU_X86_AVX');
-    expect((await get(`/resource_providers/${ids.one}/allocations`)).body.allocations).toEqual({ [ids.server]: { resources: { VCPU: 1, MEMORY_MB: 64 }, consumer_generation: 1 } });
+    expect((await get(`/resource_providers/${ids.one}/allocations`)).body.allocations).toEqual({ [ids.server]: { resources: { VCPU: 1, MEMORY_MB: 64 } } });
+    expect((await get(`/resource_providers/${ids.one}/allocations`, '1.28')).body.allocations).toEqual({ [ids.server]: { resources: { VCPU: 1, MEMORY_MB: 64 }, consumer_generation: 1 } });
     expect((await get(`/resource_providers/${ids.one}/inventories/VCPU`)).body).toMatchObject({ total: 4, allocation_ratio: 4 });
     expect((await get('/resource_classes', '1.2')).body.resource_classes.map((c: { name: string }) => c.name)).toEqual(expect.arrayContaining(['VCPU', 'MEMORY_MB', 'DISK_GB', 'PCPU', 'VGPU']));
     expect((await get('/resource_classes/VGPU', '1.2')).body).toEqual({ name: 'VGPU', links: [{ rel: 'self', href: '/resource_classes/VGPU' }] });
     expect((await get('/allocation_candidates?resources=VCPU:1,VGPU:1', '1.39')).body).toEqual({ allocation_requests: [], provider_summaries: {} });
-    expect((await get('/traits?name=startswith:HW_', '1.6')).body).toEqual({ traits: ['HW_CPU_X86_AVX'] });
+    expect((await get('/traits?name=startswith:HW_CPU_X86_AVX&associated=true', '1.6')).body).toEqual({ traits: ['HW_CPU_X86_AVX'] });
+    expect((await get('/traits?name=startswith:HW_CPU_X86_SSE4', '1.6')).body).toEqual({ traits: ['HW_CPU_X86_SSE41', 'HW_CPU_X86_SSE42', 'HW_CPU_X86_SSE4A'] });
     expect((await get('/traits/HW_CPU_X86_AVX', '1.6')).status).toBe(204);
     expect((await get('/resource_providers?name=node-two')).body.resource_providers).toHaveLength(1);
     expect((await get(`/allocations/${ids.one}`)).body).toEqual({ allocations: {} });
@@ -116,20 +118,24 @@ describe('placement', () => {
       expect([path, status, body]).toEqual([path, 404, { errors: [{ status: 404, request_id: headers['x-openstack-request-id'], title: 'Not Found', detail: 'The resource could not be found.\n\n   ' }] }]);
     }
   });
-  test('a view is not written to, and is for administrators; a project sees its own usage', async () => {
+  test('what hosts are and what servers hold is not written here; the rest is for administrators, and a project sees its own usage', async () => {
     const { generation } = (await get(`/resource_providers/${ids.one}`)).body;
     const rp = `/resource_providers/${ids.one}`;
-    const valid: [string, string, unknown?][] = [
-      ['POST', '/resource_providers', { name: 'new', parent_provider_uuid: null }], ['PUT', rp, { name: 'new' }], ['DELETE', rp], ['POST', `${rp}/inventories`, { resource_class: 'VGPU', total: 1 }], ['DELETE', `${rp}/inventories`],
-      ['PUT', `${rp}/inventories`, { resource_provider_generation: generation, inventories: { VCPU: { total: 1 } } }], ['PUT', `${rp}/inventories/VCPU`, { resource_provider_generation: generation, total: 1 }], ['DELETE', `${rp}/inventories/VCPU`],
-      ['PUT', `${rp}/aggregates`, { resource_provider_generation: generation, aggregates: [ids.aggregate] }], ['PUT', `${rp}/traits`, { resource_provider_generation: generation, traits: ['CUSTOM_X'] }], ['DELETE', `${rp}/traits`],
-      ['PUT', `/allocations/${ids.server}`, { allocations: { [ids.one]: { resources: { VCPU: 1 } } }, project_id: 'p', user_id: 'u', consumer_generation: null }], ['DELETE', `/allocations/${ids.server}`], ['POST', '/allocations', {}],
-      ['PUT', '/traits/CUSTOM_X'], ['POST', '/resource_classes', { name: 'CUSTOM_GOLD' }], ['PUT', '/resource_classes/CUSTOM_GOLD'],
+    const computed: [string, string, unknown?][] = [
+      ['PUT', rp, { name: 'new' }], ['DELETE', `/resource_providers/${ids.two}`], ['DELETE', `/resource_providers/${ids.two}/inventories`], ['POST', `${rp}/inventories`, { resource_class: 'VCPU', total: 1 }],
+      ['PUT', `${rp}/inventories`, { resource_provider_generation: generation, inventories: { VCPU: { total: 1 } } }], ['PUT', `${rp}/inventories/VCPU`, { resource_provider_generation: generation, total: 1 }], ['DELETE', `${rp}/inventories/DISK_GB`],
+      ['PUT', `/allocations/${ids.server}`, { allocations: { [ids.one]: { resources: { VCPU: 1 } } }, project_id: 'p', user_id: 'u', consumer_generation: null, consumer_type: 'INSTANCE' }], ['DELETE', `/allocations/${ids.server}`],
+      ['POST', '/allocations', { [ids.server]: { allocations: {}, project_id: 'p', user_id: 'u', consumer_generation: 1, consumer_type: 'INSTANCE' } }],
     ];
-    for (const [method, path, body] of valid) {
-      expect((await as(app, 'admin', 'placement')(method, path, body, '1.39')).status, `${method} ${path}`).toBe(409);
-      expect((await as(app, 'demo', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, `${method} ${path}`).toBe(403);
+    for (const [method, path, body] of computed) {
+      const answer = await as(app, 'admin', 'placement')(method, path, body, '1.39');
+      expect([answer.status, answer.body.errors[0].detail], `${method} ${path}`).toEqual([409, expect.stringContaining('computed from its compute hosts and servers')]);
     }
+    expect((await get(rp)).body.generation).toBe(generation);
+    for (const [method, path] of [
+      ...computed, ['POST', '/resource_providers'], ['DELETE', rp], ['DELETE', `${rp}/inventories`], ['PUT', `${rp}/aggregates`], ['PUT', `${rp}/traits`], ['DELETE', `${rp}/traits`],
+      ['PUT', '/traits/CUSTOM_X'], ['DELETE', '/traits/CUSTOM_X'], ['POST', '/resource_classes'], ['PUT', '/resource_classes/CUSTOM_GOLD'], ['DELETE', '/resource_classes/CUSTOM_GOLD'], ['POST', '/reshaper'],
+    ] as const) expect((await as(app, 'demo', 'placement')(method, path, method === 'DELETE' ? undefined : {}, '1.39')).status, `${method} ${path}`).toBe(403);
     expect((await get('/resource_providers', undefined, 'demo')).status).toBe(403);
     expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.9', 'demo')).status).toBe(200);
     expect((await get(`/usages?project_id=${callers.demo.projectId}`, '1.9', 'other')).status).toBe(403);
@@ -158,7 +164,7 @@ describe('placement', () => {
     ['DELETE', '/traits/CUSTOM_NONE', undefined, 404, 'No such trait(s): CUSTOM_NONE.'],
     ['DELETE', '/traits/COMPUTE_NODE', undefined, 400, 'Cannot delete standard trait COMPUTE_NODE.'],
     ['PUT', '/allocations/x', { allocations: {} }, 400, 'Malformed consumer_uuid: x'],
-    ['PUT', `/allocations/${absent}`, { allocations: { [absent]: { resources: { VCPU: 1 } } } }, 400, `Allocation for resource provider '${absent}' that does not exist.`],
+    ['PUT', `/allocations/${absent}`, { allocations: { [absent]: { resources: { VCPU: 1 } } }, project_id: 'p', user_id: 'u', consumer_generation: null, consumer_type: 'X' }, 400, `Allocation for resource provider '${absent}' that does not exist.`],
     ['DELETE', `/allocations/${absent}`, undefined, 404, `No allocations for consumer '${absent}'`],
   ])('%s %s of what is not so is answered as upstream does', async (method, path, body, status, said, code) => {
     const answer = await as(app, 'admin', 'placement')(method, path, body, '1.39');

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Compute } from '../compute.ts';
 import { rebuildPlan } from '../plans/rebuild.ts';
 import { defaults } from '../quotas/limits.ts';
-import { asksForCpu, candidates, NoValidHost } from '../scheduler/claim.ts';
+import { needsOf, candidates, NoValidHost } from '../scheduler/claim.ts';
 import { passing } from '../scheduler/filters.ts';
 import { wishOf } from '../scheduler/wish.ts';
 import type { ImageFacts } from '../neighbours.ts';
@@ -75,7 +75,7 @@ async function stillFits(c: Compute, trx: Knex.Transaction, row: ServerRow, imag
   if (row.host === null) return;
   const s = c.rt.settings.compute.scheduler;
   const wish = await wishOf(trx, { ...row, image: { ...row.image, properties: image.properties }, image_id: image.id }, row.flavor);
-  try { passing(await candidates(trx, s, { cpu: asksForCpu(row.flavor.extra_specs) }), { ...wish, vcpus: 0, memory_mb: 0, disk_gb: 0, group: undefined, host: row.host }, s); } catch (error) { throw error instanceof NoValidHost ? new BadRequest(error.message) : error; }
+  try { passing(await candidates(trx, s, needsOf(row.flavor.extra_specs, image.properties)), { ...wish, vcpus: 0, memory_mb: 0, disk_gb: 0, resources: {}, group: undefined, host: row.host }, s); } catch (error) { throw error instanceof NoValidHost ? new BadRequest(error.message) : error; }
 }
 
 async function rebuilt(c: Compute, ctx: Context, trx: Knex.Transaction, row: ServerRow, b: z.output<typeof Rebuild.newest>['rebuild'] & { personality?: { path: string; contents: string }[] }): Promise<Record<string, unknown>> {

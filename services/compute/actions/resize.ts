@@ -8,7 +8,7 @@ import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
 import { moveBackPlan, movePlan, type Resting } from '../plans/move.ts';
 import { resizePlan, revertPlan } from '../plans/resize.ts';
 import { defaults } from '../quotas/limits.ts';
-import { amountsOf, asksForCpu, candidates, NoValidHost, take } from '../scheduler/claim.ts';
+import { amountsOf, beyond, needsOf, candidates, NoValidHost, take } from '../scheduler/claim.ts';
 import { destination, tell } from '../scheduler/destination.ts';
 import { passing } from '../scheduler/filters.ts';
 import { wishOf } from '../scheduler/wish.ts';
@@ -95,8 +95,8 @@ async function staysHere(c: Compute, trx: Knex.Transaction, row: ServerRow, flav
   const backed = isVolumeBacked(await devicesOf(trx, row.id));
   const [now, then] = [amountsOf(row.flavor, backed), amountsOf(snapshotOf(flavor), backed)];
   // Both are on one host, and never run at the same time: CPUs and memory are needed once, the disk twice until it is decided.
-  const more = { vcpus: Math.max(0, then.vcpus - now.vcpus), memory_mb: Math.max(0, then.memory_mb - now.memory_mb), disk_gb: then.disk_gb };
-  try { passing((await candidates(trx, scheduler, { cpu: asksForCpu(snapshotOf(flavor).extra_specs) })).filter(h => h.host === row.host), { ...await wishOf(trx, row, snapshotOf(flavor)), ...more }, scheduler); } catch (error) {
+  const more = { vcpus: Math.max(0, then.vcpus - now.vcpus), memory_mb: Math.max(0, then.memory_mb - now.memory_mb), disk_gb: then.disk_gb, resources: beyond(then.resources, now.resources) };
+  try { passing((await candidates(trx, scheduler, needsOf(snapshotOf(flavor).extra_specs, row.image.properties))).filter(h => h.host === row.host), { ...await wishOf(trx, row, snapshotOf(flavor)), ...more }, scheduler); } catch (error) {
     if (error instanceof NoValidHost) return false;
     throw error;
   }

@@ -7,7 +7,7 @@ import type { Compute } from '../compute.ts';
 import { imageWho } from '../neighbours.ts';
 import { offloadPlan, shelvePlan, unshelvePlan } from '../plans/snapshot.ts';
 import { rescuePlan, unrescuePlan } from '../plans/rescue.ts';
-import { asksForCpu, candidates, claim, NoValidHost } from '../scheduler/claim.ts';
+import { needsOf, candidates, claim, NoValidHost } from '../scheduler/claim.ts';
 import { wishOf } from '../scheduler/wish.ts';
 import { act, refuseLocked, refuseState, serverFor, start } from '../servers/act.ts';
 import { adminPass, name, uuid } from '../servers/fields.ts';
@@ -95,7 +95,7 @@ export const routes = (c: Compute): Operation[] => [
 async function place(c: Compute, trx: Knex.Transaction, row: ServerRow, wish: { availability_zone?: string | null | undefined; host?: string | undefined } | null) {
   const zoneWanted = wish === null || wish.availability_zone === undefined ? row.pinned_zone : wish.availability_zone;
   const { scheduler } = c.rt.settings.compute;
-  const known = await candidates(trx, scheduler, { cpu: asksForCpu(row.flavor.extra_specs) });
+  const known = await candidates(trx, scheduler, needsOf(row.flavor.extra_specs, row.image.properties));
   const named = wish?.host === undefined ? undefined : known.find(h => h.host === wish.host);
   if (wish?.host !== undefined && !named) throw new BadRequest(`Compute host ${wish.host} could not be found.`);
   if (named && zoneWanted != null && named.zone !== zoneWanted) throw new Conflict(`Host "${named.host}" is not in the availability zone "${zoneWanted}".`);

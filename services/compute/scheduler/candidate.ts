@@ -1,4 +1,6 @@
 import type { Settings } from '@cumulet/config';
+import type { Provider } from '@cumulet/placement';
+import type { Asks } from './asks.ts';
 
 /** A host with what is promised there already. MiB and GiB. */
 export interface Candidate {
@@ -12,8 +14,11 @@ export interface Candidate {
   readonly zone: string;
   /** Metadata of the aggregates that it is in. */
   readonly aggregates: readonly Readonly<Record<string, string>>[];
+  /** As placement sees it; only read where the wish asks for traits or further resources. */
+  readonly provider?: Provider | undefined;
 }
-export interface Amounts { readonly vcpus: number; readonly memory_mb: number; readonly disk_gb: number }
+/** `resources`: further classes, by placement's names. */
+export interface Amounts { readonly vcpus: number; readonly memory_mb: number; readonly disk_gb: number; readonly resources?: Readonly<Record<string, number>> }
 export interface Wish extends Amounts {
   readonly projectId?: string;
   readonly flavorName?: string;
@@ -32,6 +37,7 @@ export interface Wish extends Amounts {
   readonly group?: { readonly policy: string; readonly hosts: readonly string[]; readonly maxPerHost: number } | undefined;
   readonly image?: Readonly<Record<string, string>>;
   readonly extraSpecs?: Readonly<Record<string, string>>;
+  readonly asks?: Asks;
   /** A forced host takes the server whatever the filters say, as in Nova. */
   readonly forced?: boolean;
   /** What only we ask: a move's destination has to understand its source. */

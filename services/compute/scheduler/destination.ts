@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import type { Compute } from '../compute.ts';
 import { hostQueue, type ServerFlavor, type ServerRow } from '../servers/row.ts';
 import { devicesOf, downAfterSeconds } from '../servers/store.ts';
-import { asksForCpu, candidates, claim, NoValidHost, type Candidate, type Wish } from './claim.ts';
+import { needsOf, candidates, claim, NoValidHost, type Candidate, type Wish } from './claim.ts';
 import { wishOf } from './wish.ts';
 
 export type Kind = 'cold' | 'resize' | 'live' | 'evacuate';
@@ -34,7 +34,7 @@ function able(kind: Kind, from: Candidate | undefined): Wish['able'] {
 export async function destination(c: Compute, ctx: Pick<Context, 'caller'>, trx: Knex.Transaction, row: ServerRow, taskId: string, o: { kind: Kind; to?: string | undefined; flavor?: ServerFlavor }) {
   const { kind, to } = o;
   const scheduler = c.rt.settings.compute.scheduler;
-  const known = await candidates(trx, scheduler, { cpu: asksForCpu((o.flavor ?? row.flavor).extra_specs) });
+  const known = await candidates(trx, scheduler, needsOf((o.flavor ?? row.flavor).extra_specs, row.image.properties));
   const from = known.find(h => h.host === row.host);
   if (to !== undefined && !known.some(h => h.host === to)) throw new BadRequest(`Compute host ${to} could not be found.`);
   if (to !== undefined && to === row.host) throw new BadRequest(kind === 'evacuate' ? `The target host can't be the same one.` : kind === 'live' ? `Unable to migrate instance (${row.id}) to current host (${to}).` : 'Cannot migrate to the host where the server exists.');

@@ -2,6 +2,8 @@ import type { Settings } from '@cumulet/config';
 import { BlockList, isIPv4 } from 'node:net';
 import { downAfterSeconds } from '../servers/store.ts';
 import { free, type Amounts, type Candidate, type SchedulerSettings, type Wish } from './candidate.ts';
+import { hasRoom } from '@cumulet/placement';
+import { asksMore } from './asks.ts';
 import { holds, meets } from './operators.ts';
 
 type Passes = (h: Candidate, w: Wish, s: SchedulerSettings) => boolean;
@@ -71,10 +73,15 @@ export const filters: Readonly<Record<FilterName, Passes>> = {
   AggregateIoOpsFilter: (h, _, s) => h.busy < numberOf(h, 'max_io_ops_per_host', s.maxIoOpsPerHost),
   AggregateNumInstancesFilter: (h, _, s) => h.servers < numberOf(h, 'max_instances_per_host', s.maxInstancesPerHost),
 };
-/** Always asked, and first: what placement answers upstream. */
-const placement: readonly { readonly name: string; readonly passes: Passes }[] = [
+/** Traits, and resources of further classes. */
+const offers: Passes = ({ provider }, w) => provider !== undefined && !w.asks?.torn && hasRoom(provider, w.resources ?? {})
+  && (w.asks?.required ?? []).every(t => provider.traits.includes(t)) && !(w.asks?.forbidden ?? []).some(t => provider.traits.includes(t));
+
+/** Asked first, and always where there is something to ask: what placement answers upstream. */
+const placement: readonly { readonly name: string; readonly when?: (w: Wish) => boolean; readonly passes: Passes }[] = [
   { name: 'RequestedHost', passes: (h, w) => (w.host === undefined || h.host === w.host) && (w.node === undefined || h.node === w.node) && !w.avoid?.includes(h.host) },
   { name: 'Resources', passes: fits },
+  { name: 'Placement', when: w => w.asks !== undefined && asksMore(w.asks), passes: offers },
   { name: 'AvailabilityZone', passes: (h, w) => w.zone === undefined || h.zone === w.zone },
 ];
 
@@ -88,7 +95,7 @@ export class NoValidHost extends Error {
 export function passing(hosts: readonly Candidate[], w: Wish, s: SchedulerSettings): Candidate[] {
   let left = [...hosts];
   const counts: string[] = [];
-  const asked = w.forced ? placement.slice(0, 1) : [...placement, ...s.filters.map(name => ({ name, passes: filters[name] })), ...(w.able ? [{ name: w.able.why, passes: (h: Candidate) => w.able?.host(h) ?? true }] : [])];
+  const asked = w.forced ? placement.slice(0, 1) : [...placement.filter(p => p.when?.(w) ?? true), ...s.filters.map(name => ({ name, passes: filters[name] })), ...(w.able ? [{ name: w.able.why, passes: (h: Candidate) => w.able?.host(h) ?? true }] : [])];
   for (const f of asked) {
     const before = left.length;
     left = left.filter(h => f.passes(h, w, s));

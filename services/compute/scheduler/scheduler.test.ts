@@ -1,6 +1,7 @@
 import { plainCall } from '@cumulet/drivers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testCloud, type TestCloud } from '../testing/cloud.ts';
+import { asksOf } from './asks.ts';
 import { proving } from '../testing/proving.ts';
 import type { Candidate, SchedulerSettings, Wish } from './candidate.ts';
 import { filters, NoValidHost, passing, type FilterName } from './filters.ts';
@@ -171,4 +172,57 @@ describe('on real rows', () => {
     await c.beat();
     expect((await c.act(other, { migrate: { host: 'third' } }, { who: 'admin', version: '2.56' })).body.badRequest.message).toMatch(/DifferentHostFilter: \(start: 1, end: 0\)/);
   });
+  test('traits and further resources are asked of the host, and nobody gets what another has', async () => {
+    const { db } = c.t.rt;
+    for (const { id } of await db('servers').where({ deleted: false }).select('id') as { id: string }[]) await c.call('admin')('DELETE', `/v2.1/servers/${id}`);
+    await c.t.drain();
+    await c.beat();
+    await db('compute_hosts').update({ build_failures: 0 });
+    const idOf = async (name: string) => (await db('compute_hosts').where({ host: name }).first('id')).id as string;
+    await db('placement_traits').insert([{ name: 'CUSTOM_GOLD' }]);
+    await db('placement_classes').insert([{ name: 'CUSTOM_CARD' }]);
+    await db('placement_provider_traits').insert({ provider_id: await idOf('second'), trait: 'CUSTOM_GOLD' });
+    for (const name of ['second', 'third']) await db('placement_inventories').insert({ provider_id: await idOf(name), class: 'CUSTOM_CARD', total: 4, reserved: 0, min_unit: 1, max_unit: 2, step_size: 1, allocation_ratio: 1 });
+    const flavor = async (extraSpecs: Record<string, string>) => {
+      const { id } = (await c.call('admin')('POST', '/v2.1/flavors', { flavor: { name: JSON.stringify(extraSpecs).slice(0, 80), vcpus: 1, ram: 64, disk: 1 } })).body.flavor;
+      expect((await c.call('admin')('POST', `/v2.1/flavors/${id}/os-extra_specs`, { extra_specs: extraSpecs })).status).toBe(200);
+      return id as string;
+    };
+    const hostOf = async (answer: { body: { server: { id: string } } }) => { expect(answer.body, JSON.stringify(answer)).toHaveProperty('server'); return (await lab.rowOf(answer.body.server.id)).host; };
+    const [gold, base, cards] = [await flavor({ 'trait:CUSTOM_GOLD': 'required' }), await flavor({ 'trait:CUSTOM_GOLD': 'forbidden' }), await flavor({ 'resources:CUSTOM_CARD': '1' })];
+    for (let i = 0; i < 3; i++) {
+      expect(await hostOf(await boot({ flavor: gold }))).toBe('second');
+      expect(await hostOf(await boot({ flavor: base }))).not.toBe('second');
+    }
+    for (const nobody of [{ 'trait:CUSTOM_TIN': 'required' }, { 'resources:VGPU': '1' }, { 'resources:CUSTOM_CARD': '3' }, { 'resources1:CUSTOM_CARD': '1', 'resources2:CUSTOM_CARD': '1', 'group_policy': 'isolate' }] as Record<string, string>[]) {
+      const id = (await boot({ flavor: await flavor(nobody) })).body.server.id as string;
+      expect(await lab.rowOf(id), JSON.stringify(nobody)).toMatchObject({ host: null, vm_state: 'error', fault: { message: 'No valid host was found. There are not enough hosts available.', details: expect.stringMatching(/Placement: \(start: 3, end: 0\)/) } });
+    }
+    // Eight cards on two hosts, and half again as many boots.
+    await c.t.drain();
+    const booted = await Promise.all(Array.from({ length: 12 }, () => boot({ flavor: cards, quiet: true })));
+    const hosts = await Promise.all(booted.map(hostOf));
+    expect(['second', 'third', null].map(h => hosts.filter(x => x === h).length)).toEqual([4, 4, 4]);
+    const held = await db('allocations').whereRaw(`resources <> '{}'`).select('host', 'resources') as { host: string; resources: object }[];
+    expect(held.map(h => h.resources)).toEqual(Array.from({ length: 8 }, () => ({ CUSTOM_CARD: 1 })));
+    await c.t.drain();
+    const at = hosts.findIndex(h => h !== null);
+    expect((await c.act(booted[at]?.body.server.id as string, { migrate: null }, { who: 'admin' })).body.badRequest.message).toMatch(/No valid host/);
+    await c.call('admin')('DELETE', `/v2.1/servers/${booted[at]?.body.server.id}`);
+    await c.t.drain();
+    expect(await hostOf(await boot({ flavor: cards }))).toBe(hosts[at]);
+    // What the flavor says of a class by name takes the place of its own number.
+    const light = await boot({ flavor: await flavor({ 'resources:VCPU': '0', 'resources:MEMORY_MB': '16' }) });
+    expect(await db('allocations').where({ server_id: light.body.server.id })).toMatchObject([{ vcpus: 0, memory_mb: 16, resources: {} }]);
+    await c.t.drain();
+  });
+});
+
+test('what extra specs and images ask by the names of placement', () => {
+  expect(asksOf({ 'resources:CUSTOM_A': '2', 'resources_x:CUSTOM_A': '1', 'resources:VCPU': '0', 'trait:CUSTOM_T': 'required', 'trait2:CUSTOM_U': 'forbidden', 'trait:CUSTOM_V': 'liked', 'hw:cpu_cores': '2', 'resources:custom': '1', 'resources:CUSTOM_B': 'x' }, { 'trait:CUSTOM_I': 'required', 'os_type': 'linux' }))
+    .toEqual({ resources: { CUSTOM_A: 3, VCPU: 0 }, required: ['CUSTOM_T', 'CUSTOM_I'], forbidden: ['CUSTOM_U'], torn: false });
+  const provider = (traits: string[]) => host({ provider: { uuid: 'u', name: 'h', host: 'h', generation: 0, changedAt: new Date(0), parent: null, root: 'u', inventories: {}, used: {}, aggregates: [], traits } });
+  const wish = { ...want, asks: asksOf({}, { 'trait:CUSTOM_I': 'required' }) };
+  expect(passing([provider(['CUSTOM_I']), provider([])], wish, settings())).toHaveLength(1);
+  expect(() => passing([provider([])], wish, settings())).toThrow(NoValidHost);
 });

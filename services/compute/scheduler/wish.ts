@@ -2,6 +2,7 @@ import type { Trx } from '@cumulet/db';
 import type { Knex } from 'knex';
 import { isVolumeBacked, type ServerFlavor, type ServerRow } from '../servers/row.ts';
 import { devicesOf } from '../servers/store.ts';
+import { asksOf } from './asks.ts';
 import { amountsOf, type Wish } from './claim.ts';
 
 const ofServers = async (trx: Trx, ids: unknown): Promise<string[]> => {
@@ -16,7 +17,7 @@ export async function wishOf(trx: Knex.Transaction, row: Pick<ServerRow, 'id' | 
   const last = (v: unknown): unknown => (Array.isArray(v) ? v.at(-1) : v);
   const [ip, cidr] = [last(hints['build_near_host_ip']), last(hints['cidr'])];
   return {
-    ...amountsOf(flavor, isVolumeBacked(await devicesOf(trx, row.id))), projectId: row.project_id, flavorName: flavor.name, imageId: row.image_id ?? undefined, image: row.image.properties ?? {}, extraSpecs: flavor.extra_specs, group: await groupWish(trx, row.group_id, row.id),
+    ...amountsOf(flavor, isVolumeBacked(await devicesOf(trx, row.id))), projectId: row.project_id, flavorName: flavor.name, imageId: row.image_id ?? undefined, image: row.image.properties ?? {}, extraSpecs: flavor.extra_specs, asks: asksOf(flavor.extra_specs, row.image.properties), group: await groupWish(trx, row.group_id, row.id),
     ...(hints['different_host'] === undefined ? {} : { differentFrom: await ofServers(trx, hints['different_host']) }), ...(hints['same_host'] === undefined ? {} : { sameAs: await ofServers(trx, hints['same_host']) }),
     ...(typeof ip === 'string' ? { near: { ip, cidr: typeof cidr === 'string' ? cidr : '/24' } } : {}), ...(hints['query'] === undefined ? {} : { query: last(hints['query']) }),
   };

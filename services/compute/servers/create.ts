@@ -7,7 +7,7 @@ import { findFlavor, snapshotOf, type FlavorRow } from '../flavors/store.ts';
 import type { Who } from '../neighbours.ts';
 import { createPlan } from '../plans/create.ts';
 import { defaults } from '../quotas/limits.ts';
-import { asksForCpu, candidates, claim, NoValidHost } from '../scheduler/claim.ts';
+import { needsOf, candidates, claim, NoValidHost } from '../scheduler/claim.ts';
 import { wishOf } from '../scheduler/wish.ts';
 import { byOf, whoOf } from '../who.ts';
 import { record } from './act.ts';
@@ -175,7 +175,7 @@ async function placeOne(c: Compute, ctx: Context<CreateBody>, trx: Knex.Transact
   const asked = { ...(zone === undefined ? {} : { zone }), ...(host === undefined ? {} : { host }), ...(node === undefined ? {} : { node }), forced: p.place.forced === true && host !== undefined };
   const { scheduler } = c.rt.settings.compute;
   try {
-    const known = await candidates(trx, scheduler, { cpu: asksForCpu(row.flavor.extra_specs) });
+    const known = await candidates(trx, scheduler, needsOf(row.flavor.extra_specs, row.image.properties));
     if (p.place.host !== undefined && !p.place.forced && !known.some(h => h.host === p.place.host)) throw new BadRequest(`Compute host ${p.place.host} could not be found.`);
     const at = await claim(trx, id, { ...await wishOf(trx, row, row.flavor), ...asked }, { scheduler, hosts: known });
     const task = newId();

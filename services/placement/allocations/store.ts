@@ -1,7 +1,7 @@
 import type { Trx } from '@cumulet/db';
 import type { Amounts } from '../providers/store.ts';
 
-/** What a consumer (a server, or its move to another host) holds of one provider. */
+/** What a consumer holds of one provider. */
 export interface Held {
   readonly consumer: string;
   readonly providerId: string;
@@ -9,24 +9,36 @@ export interface Held {
   readonly resources: Amounts;
   readonly projectId: string;
   readonly userId: string;
-  readonly generation: number | undefined;
+  readonly generation: number;
+  readonly type: string;
+  readonly since: Date;
 }
 
-interface Row { server_id: string; provider: string; vcpus: number; memory_mb: number; disk_gb: number; project_id: string; user_id: string; generation: string }
+/** Nova names no type for its servers, and placement calls that so. */
+export const NO_TYPE = 'unknown';
+interface Row { consumer: string; provider: string; provider_generation: number; class: string; used: number; project_id: string; user_id: string; generation: number; type: string | null; since: Date }
 
 /**
  * By consumer, provider or owner. What a server's move holds is part of what the server holds: here a server is one consumer
- * from its birth to its end.
+ * from its birth to its end, and its allocations are compute's.
  */
 export async function consumersOf(db: Trx, by: { consumer?: string; providerId?: string; projectId?: string; userId?: string }): Promise<Held[]> {
-  const { rows } = await db.raw(`select a.server_id::text, h.id::text as provider, sum(a.vcpus)::int as vcpus, sum(a.memory_mb)::int as memory_mb, sum(a.disk_gb)::int as disk_gb, s.project_id, s.user_id,
-      floor(extract(epoch from max(h.changed_at)))::bigint % 1000000000 as generation
-    from allocations a join compute_hosts h on h.host = a.host and not h.deleted join servers s on s.id = a.server_id
-    where (?::uuid is null or a.server_id = ?::uuid) and (?::uuid is null or h.id = ?::uuid) and (?::text is null or s.project_id = ?) and (?::text is null or s.user_id = ?)
-    group by a.server_id, h.id, s.project_id, s.user_id order by a.server_id, h.id`,
-  [by.consumer, by.consumer, by.providerId, by.providerId, by.projectId, by.projectId, by.userId, by.userId].map(v => v ?? null));
-  return (rows as Row[]).map(r => ({
-    consumer: r.server_id, providerId: r.provider, providerGeneration: Number(r.generation), projectId: r.project_id, userId: r.user_id, generation: 1,
-    resources: Object.fromEntries(Object.entries({ VCPU: r.vcpus, MEMORY_MB: r.memory_mb, DISK_GB: r.disk_gb }).filter(([, amount]) => amount > 0)),
-  }));
+  const where = (consumer: string, provider: string, project: string, user: string) => ([[consumer, by.consumer], [provider, by.providerId], [project, by.projectId], [user, by.userId]] as const).filter(([, value]) => value !== undefined);
+  const [ofServers, ofOthers] = [where('a.server_id', 'p.id', 's.project_id', 's.user_id'), where('a.consumer_id', 'p.id', 'c.project_id', 'c.user_id')];
+  const and = (conditions: typeof ofServers) => conditions.map(([column]) => `and ${column} = ?`).join(' ');
+  const { rows } = await db.raw(`select a.server_id::text as consumer, p.id::text as provider, p.generation as provider_generation, r.class, sum(r.used)::int as used, s.project_id, s.user_id, 1 as generation, null as type, max(a.created_at) as since
+      from allocations a join placement_providers p on p.host = a.host join servers s on s.id = a.server_id,
+        lateral (select 'VCPU' as class, a.vcpus as used union all select 'MEMORY_MB', a.memory_mb union all select 'DISK_GB', a.disk_gb union all select key, value::int from jsonb_each_text(a.resources)) r
+      where r.used > 0 ${and(ofServers)} group by a.server_id, p.id, r.class, s.project_id, s.user_id
+    union all select a.consumer_id::text, p.id::text, p.generation, a.class, a.used, c.project_id, c.user_id, c.generation, c.type, a.created_at
+      from placement_allocations a join placement_providers p on p.id = a.provider_id join placement_consumers c on c.id = a.consumer_id where true ${and(ofOthers)} order by consumer, provider, class`,
+  [...ofServers, ...ofOthers].map(([, value]) => value as string));
+  const held = new Map<string, Held & { resources: Record<string, number> }>();
+  for (const r of rows as Row[]) {
+    const key = `${r.consumer} ${r.provider}`;
+    const of = held.get(key) ?? { consumer: r.consumer, providerId: r.provider, providerGeneration: r.provider_generation, resources: {}, projectId: r.project_id, userId: r.user_id, generation: r.generation, type: r.type ?? NO_TYPE, since: r.since };
+    of.resources[r.class] = r.used;
+    held.set(key, of);
+  }
+  return [...held.values()];
 }

@@ -1,10 +1,12 @@
 import { operation, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, shape, type Dialect } from '@cumulet/wire';
+import { BadRequest, python, shape, type Dialect } from '@cumulet/wire';
 import { z } from 'zod';
-import { grants, refuseUnknown, wishOf, type Query } from '../providers/filters.ts';
+import { knownNames } from '../catalog/known.ts';
+import { refuseUnknown, wishOf, type Query, type Wish } from '../providers/filters.ts';
 import { AnyQuery, dated } from '../providers/routes.ts';
-import { capacityOf, CLASSES, hasRoom, listProviders, type Amounts, type Provider, type ResourceClass } from '../providers/store.ts';
+import { capacityOf, listProviders } from '../providers/store.ts';
+import { search, type Asked } from './search.ts';
 
 const Candidate = shape('Candidate', z.looseObject({ allocations: z.record(z.string(), z.object({ resources: z.record(z.string(), z.int()) })), mappings: z.record(z.string(), z.array(z.string())).optional() }));
 const Summary = shape('Summary', z.looseObject({ resources: z.record(z.string(), z.object({ capacity: z.int(), used: z.int() })) }));
@@ -25,7 +27,7 @@ function groupsOf(query: Query, dialect: Dialect): string[] {
     if (group === undefined || !spoken(GROUPED[kind])) return spoken(SINGLE[name]);
     found.add(group);
     return true;
-  });
+  }, dialect.has('granular') ? pattern.source : undefined);
   return [...found].sort();
 }
 
@@ -34,39 +36,69 @@ export const candidateRoutes = (rt: Runtime): Operation[] => [
     id: 'allocation_candidates.list', summary: 'Where resources may be placed', method: 'GET', path: '/allocation_candidates', since: '1.10', policy: 'placement:allocation_candidates:list', query: AnyQuery, reply: Candidates,
     handler: async ctx => {
       const query = ctx.query as Query;
-      const suffixes = groupsOf(query, ctx.dialect);
-      const wishes = suffixes.map(suffix => ({ suffix, wish: wishOf(query, suffix, ctx.dialect) }));
-      if (!wishes.some(({ wish }) => Object.keys(wish.resources).length > 0)) throw ctx.dialect.has('same_subtree') ? new BadRequest('There must be at least one resources or resources[$S] parameter.', { kind: 'placement.query.missing_value' }) : new BadRequest('All request groups must specify resources.');
-      for (const { suffix, wish } of wishes) if (Object.keys(wish.resources).length === 0 && !ctx.dialect.has('same_subtree')) throw new BadRequest(`All traits specified in the required${suffix} parameter need resources${suffix}.`);
-      const granular = wishes.filter(w => w.suffix !== '').length;
-      const policy = query['group_policy'];
-      if (policy !== undefined && policy !== 'none' && policy !== 'isolate') throw new BadRequest(`Invalid query string parameters: '${String(policy)}' is not one of ['none', 'isolate']`);
-      if (granular > 1 && policy === undefined) throw new BadRequest('The "group_policy" parameter is required when specifying more than one "resources{N}" parameter.');
-      const limit = limitOf(query['limit']);
-      const root = wishOf({ required: query['root_required'] ?? [] }, '', ctx.dialect);
-      // All of a request: providers here are trees of one, so every group is met by the same one, or the tree by none.
-      const all: Amounts = {};
-      for (const { wish } of wishes) for (const [name, amount] of Object.entries(wish.resources) as [ResourceClass, number][]) all[name] = (all[name] ?? 0) + amount;
-      const isolated = policy === 'isolate' && granular > 1;
-      const found = isolated ? [] : (await listProviders(rt.db)).filter(p => hasRoom(p, all) && wishes.every(({ wish }) => grants(p, wish)) && grants(p, root)).slice(0, limit);
+      const asked = askedOf(query, ctx.dialect);
+      await knownNames(rt.db, [...asked.groups.map(g => g.wish), { ...asked.root, resources: {}, memberOf: [], notMemberOf: [], inTree: undefined }], '');
+      const { candidates, concerned } = search(await listProviders(rt.db), asked);
+      const named = new Set(asked.groups.flatMap(g => Object.keys(g.wish.resources)));
+      const tells = (name: string) => ctx.dialect.has('all classes') || named.has(name);
       return dated(ctx as Context, new Date(rt.clock()), {
-        allocation_requests: found.map(p => ({ allocations: { [p.uuid]: { resources: all } }, mappings: Object.fromEntries(suffixes.map(s => [s, [p.uuid]])) })),
-        provider_summaries: Object.fromEntries(found.map(p => [p.uuid, ctx.dialect.reply(Summary, summary(p, ctx.dialect.has('all classes') ? CLASSES : Object.keys(all) as ResourceClass[]))])),
+        allocation_requests: candidates.map(c => ({ allocations: Object.fromEntries([...c.takes].map(([id, resources]) => [id, { resources }])), mappings: c.mappings })),
+        provider_summaries: Object.fromEntries(concerned.map(p => [p.uuid, ctx.dialect.reply(Summary, {
+          resources: Object.fromEntries(Object.entries(p.inventories).filter(([name]) => tells(name)).map(([name, i]) => [name, { capacity: capacityOf(i), used: p.used[name] ?? 0 }])), traits: p.traits, parent_provider_uuid: p.parent, root_provider_uuid: p.root,
+        })])),
       });
     },
   }),
 ];
 
-function summary(p: Provider, classes: readonly ResourceClass[]): object {
-  const resources = classes.flatMap(name => {
-    const inventory = p.inventories[name];
-    return inventory ? [[name, { capacity: capacityOf(inventory), used: p.used[name] }]] : [];
-  });
-  return { resources: Object.fromEntries(resources), traits: p.traits, parent_provider_uuid: null, root_provider_uuid: p.uuid };
+/** @throws 400 of what cannot be asked */
+function askedOf(query: Query, dialect: Dialect): Asked {
+  const groups = groupsOf(query, dialect).map(suffix => ({ suffix, wish: wishOf(query, suffix, dialect) }));
+  const subtrees = [query['same_subtree'] ?? []].flat().map(text => subtreeOf(text));
+  const bare = groups.filter(g => Object.keys(g.wish.resources).length === 0);
+  const keys = (name: string, which: (w: Wish) => boolean) => bare.filter(g => which(g.wish)).map(g => `${name}${g.suffix}`).join(', ');
+  if (dialect.has('same_subtree')) {
+    if (bare.length === groups.length) throw new BadRequest('There must be at least one resources or resources[$S] parameter.', { kind: 'placement.query.missing_value' });
+    const bad = (said: string) => new BadRequest(said, { kind: 'placement.query.bad_value' });
+    const loose = bare.filter(g => !subtrees.some(s => s.includes(g.suffix))).map(g => g.suffix);
+    if (loose.length > 0) throw bad(`Resourceless suffixed group request should be specified in \`same_subtree\` query param: bad group(s) - ${python(loose)}.`);
+    const absent = subtrees.flat().filter(s => !groups.some(g => g.suffix === s));
+    if (absent.length > 0) throw bad(`Real suffixes should be specified in \`same_subtree\`: ${python(absent)} not found in ${python(groups.map(g => g.suffix))}.`);
+  } else {
+    if (!dialect.has('granular') && query['resources'] === undefined) throw new BadRequest("Invalid query string parameters: 'resources' is a required property");
+    const [traits, aggregates] = [keys('required', w => w.required.length > 0), keys('member_of', w => w.memberOf.length > 0 || w.notMemberOf.length > 0)];
+    if (traits !== '') throw new BadRequest(`All traits parameters must be associated with resources.  Found the following orphaned traits keys: ${traits}`);
+    if (aggregates !== '') throw new BadRequest(`All member_of parameters must be associated with resources. Found the following orphaned member_of keys: ${aggregates}`);
+    if (bare.length > 0) throw new BadRequest('All request groups must specify resources.');
+    if (groups.length === 0) throw new BadRequest('At least one request group (`resources` or `resources{$S}`) is required.');
+  }
+  const torn = groups.flatMap(g => g.wish.required.filter(any => any.every(t => g.wish.forbidden.includes(t))).map(any => `required${g.suffix}: (${any.toSorted().join(', ')})`));
+  if (torn.length > 0) throw new BadRequest(`Conflicting required and forbidden traits found in the following traits keys: ${torn.toSorted().join(', ')}`);
+  const policy = [query['group_policy']].flat()[0];
+  if (policy !== undefined && policy !== 'none' && policy !== 'isolate') throw new BadRequest(`Invalid query string parameters: '${policy}' is not one of ['none', 'isolate']`);
+  if (groups.filter(g => g.suffix !== '').length > 1 && policy === undefined) throw new BadRequest('The "group_policy" parameter is required when specifying more than one "resources{N}" parameter.');
+  return { groups, isolated: policy === 'isolate', root: rootOf(query['root_required'], dialect), subtrees, nested: dialect.has('nested candidates'), limit: limitOf([query['limit']].flat()[0]) };
 }
 
-function limitOf(given: string | string[] | undefined): number | undefined {
+function subtreeOf(text: string): string[] {
+  const suffixes = text.split(',').map(s => s.trim());
+  if (suffixes.includes('')) throw new BadRequest(`Empty string (unsuffixed group) can not be specified in \`same_subtree\` `, { kind: 'placement.query.bad_value' });
+  return suffixes;
+}
+
+/** Once, and no choice of traits. */
+function rootOf(given: string | string[] | undefined, dialect: Dialect): Asked['root'] {
+  if (given === undefined) return { required: [], forbidden: [] };
+  if (Array.isArray(given)) throw new BadRequest(`Query parameter 'root_required' may be specified only once.`, { kind: 'placement.query.duplicate_key' });
+  if (given.startsWith('in:')) throw new BadRequest(`Invalid query string parameters: The format 'in:HW_CPU_X86_VMX,CUSTOM_MAGIC' is not supported by root_required. Got: ${given}`);
+  const { required, forbidden } = wishOf({ required: given }, '', dialect);
+  const torn = required.flat().filter(t => forbidden.includes(t));
+  if (torn.length > 0) throw new BadRequest(`Conflicting required and forbidden traits found in root_required: ${torn.toSorted().join(', ')}`, { kind: 'placement.query.bad_value' });
+  return { required, forbidden };
+}
+
+function limitOf(given: string | undefined): number | undefined {
   if (given === undefined) return undefined;
-  if (!/^[1-9]\d{0,8}$/.test(String(given))) throw new BadRequest(`Invalid query string parameters: '${String(given)}' does not match '^[1-9][0-9]*$'`);
+  if (!/^[1-9]\d{0,8}$/.test(given)) throw new BadRequest(`Invalid query string parameters: '${given}' does not match '^[1-9][0-9]*$'`);
   return Number(given);
 }

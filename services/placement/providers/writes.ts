@@ -1,83 +1,99 @@
-import type { Context, Operation } from '@cumulet/http';
+import { duplicateOf, transaction } from '@cumulet/db';
+import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict, MethodNotAllowed, NotFound } from '@cumulet/wire';
+import { BadRequest, Conflict, isUuidLike, newId } from '@cumulet/wire';
+import type { Knex } from 'knex';
 import { z } from 'zod';
-import { read, refuse } from '../refusal.ts';
-import { findProvider } from './routes.ts';
-import { listProviders, STANDARD_CLASSES, type Provider, type ResourceClass } from './store.ts';
+import { computed, read } from '../refusal.ts';
+import { id } from '../schemas.ts';
+import { absentProvider, dated, providerView, ProviderShape } from './routes.ts';
+import { holdTrees, listProviders, lockProviders, type Provider } from './store.ts';
 
 const name = z.string().max(200);
-const parent = { parent_provider_uuid: z.uuid().nullable().optional() };
-const providerToMake = z.strictObject({ name, uuid: z.uuid().optional() });
-const count = z.int().max(2_147_483_647);
-const inventory = { total: count.min(1), reserved: count.min(0).optional(), min_unit: count.min(1).optional(), max_unit: count.min(1).optional(), step_size: count.min(1).optional(), allocation_ratio: z.number().optional() };
-const generation = { resource_provider_generation: z.int() };
-const className = z.string().max(255).regex(/^[A-Z0-9_]+$/);
-const inventories = z.strictObject({ ...generation, inventories: z.record(className, z.strictObject(inventory)) });
-const aggregates = z.array(z.uuid());
-const traits = z.strictObject({ ...generation, traits: z.array(z.string().min(1).max(255)) });
+const parent = { parent_provider_uuid: id.nullable().optional() };
+const toMake = z.strictObject({ name, uuid: id.optional() });
 
-const concurrent = (message: string) => new Conflict(message, { kind: 'placement.concurrent_update' });
-const stale = "Resource provider's generation already changed. Please update the generation and try again.";
-function checkGeneration(provider: Provider, given: number, message: string): void {
-  if (provider.generation !== given) throw concurrent(message);
-}
-function checkClasses(provider: Provider, names: readonly string[]): void {
-  const unknown = names.find(n => !STANDARD_CLASSES.includes(n));
-  if (unknown !== undefined) throw new BadRequest(`Unknown resource class in inventory for resource provider ${provider.uuid}: No such resource class ${unknown}.`);
-}
-
-/** What others would write here, and why not. */
+/** Making, naming, moving and deleting providers that are no compute hosts. */
 export function providerWrites(rt: Runtime): Operation[] {
-  const find = (ctx: Context) => findProvider(rt, ctx.params['uuid'] ?? '');
   return [
-    refuse('resource_providers.create', 'POST', '/resource_providers', 'placement:resource_providers:create', { look: async ctx => {
-      const b = read(ctx.dialect.has('in_tree') ? providerToMake.extend(parent) : providerToMake, ctx);
-      const all = await listProviders(rt.db);
-      const same = [...(all.some(p => p.uuid === b.uuid) ? [`uuid: ${b.uuid}`] : []), ...(all.some(p => p.name === b.name) ? [`name: ${b.name}`] : [])];
-      if (same.length > 0) throw new Conflict(`Conflicting resource provider ${same.join(', ')} already exists.`, { kind: 'placement.duplicate_name' });
-    } }),
-    refuse('resource_providers.update', 'PUT', '/resource_providers/:uuid', 'placement:resource_providers:update', { look: async ctx => {
-      await find(ctx);
-      read(ctx.dialect.has('in_tree') ? z.strictObject({ name, ...parent }) : z.strictObject({ name }), ctx);
-    } }),
-    refuse('resource_providers.delete', 'DELETE', '/resource_providers/:uuid', 'placement:resource_providers:delete', { look: async ctx => {
-      const p = await findProvider(rt, ctx.params['uuid'] ?? '', absent => `${absent} for delete`);
-      if (Object.values(p.used).some(n => n > 0)) throw new Conflict(`Unable to delete resource provider ${p.uuid}: Resource provider has allocations.`, { kind: 'placement.resource_provider.inuse' });
-    } }),
-    refuse('inventories.create', 'POST', '/resource_providers/:uuid/inventories', 'placement:resource_providers:inventories:create', { look: async ctx => {
-      const p = await find(ctx);
-      checkClasses(p, [read(z.strictObject({ ...inventory, resource_class: className, resource_provider_generation: z.int().optional() }), ctx).resource_class]);
-    } }),
-    refuse('inventories.replace', 'PUT', '/resource_providers/:uuid/inventories', 'placement:resource_providers:inventories:update', { look: async ctx => {
-      const p = await find(ctx);
-      const b = read(inventories, ctx);
-      checkGeneration(p, b.resource_provider_generation, 'resource provider generation conflict');
-      checkClasses(p, Object.keys(b.inventories));
-    } }),
-    refuse('inventories.delete', 'DELETE', '/resource_providers/:uuid/inventories', 'placement:resource_providers:inventories:delete', { look: ctx => {
-      if (!ctx.dialect.has('no inventories')) throw new MethodNotAllowed('The method specified is not allowed for this resource.');
-      return find(ctx);
-    } }),
-    refuse('inventory.update', 'PUT', '/resource_providers/:uuid/inventories/:resource_class', 'placement:resource_providers:inventories:update', { look: async ctx => {
-      const p = await find(ctx);
-      checkGeneration(p, read(z.strictObject({ ...inventory, ...generation }), ctx).resource_provider_generation, 'resource provider generation conflict');
-    } }),
-    refuse('inventory.delete', 'DELETE', '/resource_providers/:uuid/inventories/:resource_class', 'placement:resource_providers:inventories:delete', { look: async ctx => {
-      const p = await find(ctx);
-      const name = ctx.params['resource_class'] ?? '';
-      if (!p.inventories[name as ResourceClass]) throw new NotFound(`No inventory of class ${name} found for delete: No inventory of class ${name} found.`);
-    } }),
-    refuse('aggregates.update', 'PUT', '/resource_providers/:uuid/aggregates', 'placement:resource_providers:aggregates:update', { since: '1.1', look: async ctx => {
-      const p = await find(ctx);
-      if (ctx.dialect.has('generation of aggregates')) checkGeneration(p, read(z.strictObject({ ...generation, aggregates }), ctx).resource_provider_generation, stale);
-      else read(aggregates, ctx);
-    } }),
-    refuse('traits.replace', 'PUT', '/resource_providers/:uuid/traits', 'placement:resource_providers:traits:update', { since: '1.6', look: async ctx => {
-      const b = read(traits, ctx);
-      const p = await find(ctx);
-      checkGeneration(p, b.resource_provider_generation, stale);
-    } }),
-    refuse('traits.clear', 'DELETE', '/resource_providers/:uuid/traits', 'placement:resource_providers:traits:delete', { since: '1.6', look: find }),
+    operation({
+      id: 'resource_providers.create', summary: 'Make a resource provider', method: 'POST', path: '/resource_providers', policy: 'placement:resource_providers:create', reply: ProviderShape,
+      handler: async ctx => {
+        const b: { name: string; uuid?: string | undefined; parent_provider_uuid?: string | null | undefined } = read(ctx.dialect.has('in_tree') ? toMake.extend(parent) : toMake, ctx as Context);
+        const made = await transaction(rt.db, trx => make(trx, { uuid: b.uuid ?? newId(), name: b.name, parent: b.parent_provider_uuid ?? null }));
+        const location = `${ctx.baseUrl}/resource_providers/${made.uuid}`;
+        return ctx.dialect.has('new providers are shown') ? dated(ctx as Context, made.changedAt, providerView(made), 200, { location }) : new Reply(201, undefined, { location });
+      },
+    }),
+    operation({
+      id: 'resource_providers.update', summary: 'Give a resource provider another name or parent', method: 'PUT', path: '/resource_providers/:uuid', policy: 'placement:resource_providers:update', reply: ProviderShape,
+      handler: async ctx => {
+        const uuid = ctx.params['uuid'] ?? '';
+        if (!isUuidLike(uuid) || (await listProviders(rt.db, { ids: [uuid] })).length === 0) throw absentProvider(uuid);
+        const b: { name: string; parent_provider_uuid?: string | null | undefined } = read(ctx.dialect.has('in_tree') ? z.strictObject({ name, ...parent }) : z.strictObject({ name }), ctx as Context);
+        const changed = await transaction(rt.db, trx => change(trx, uuid.toLowerCase(), b, ctx.dialect.has('providers move')));
+        return dated(ctx as Context, changed.changedAt, providerView(changed));
+      },
+    }),
+    operation({
+      id: 'resource_providers.delete', summary: 'Delete a resource provider', method: 'DELETE', path: '/resource_providers/:uuid', policy: 'placement:resource_providers:delete', status: 204,
+      handler: async ctx => { await transaction(rt.db, trx => remove(trx, ctx.params['uuid'] ?? '')); return new Reply(204); },
+    }),
   ];
+}
+
+const duplicate = (what: string) => new Conflict(`Conflicting resource provider ${what} already exists.`, { kind: 'placement.duplicate_name' });
+/** Hosts have names of their own, which no constraint compares. */
+const isNameOfHost = async (trx: Knex.Transaction, name: string) => await trx('compute_hosts').where({ node: name, deleted: false }).first('id') !== undefined;
+const one = async (trx: Knex.Transaction, uuid: string): Promise<Provider | undefined> => (isUuidLike(uuid) ? (await listProviders(trx, { ids: [uuid] }))[0] : undefined);
+
+async function make(trx: Knex.Transaction, b: { uuid: string; name: string; parent: string | null }): Promise<Provider> {
+  const refused = (reason: string) => new BadRequest(`Unable to create resource provider "${b.name}", ${b.uuid}: Object action create failed because: ${reason}`);
+  if (b.name === '') throw refused('name is required');
+  if (b.parent === b.uuid) throw refused('parent provider UUID cannot be same as UUID. Please set parent provider UUID to None if there is no parent.');
+  await holdTrees(trx);
+  const above = b.parent === null ? undefined : await one(trx, b.parent);
+  if (b.parent !== null && !above) throw refused('parent provider UUID does not exist.');
+  const same = [...(await one(trx, b.uuid) ? [`uuid: ${b.uuid}`] : []), ...(await trx('placement_providers').where({ name: b.name }).first('id') || await isNameOfHost(trx, b.name) ? [`name: ${b.name}`] : [])];
+  if (same.length > 0) throw duplicate(same.join(', '));
+  await trx('placement_providers').insert({ id: b.uuid, name: b.name, parent_id: b.parent, root_id: above?.root ?? b.uuid });
+  return await one(trx, b.uuid) as Provider;
+}
+
+async function change(trx: Knex.Transaction, uuid: string, b: { name: string; parent_provider_uuid?: string | null | undefined }, mayMove: boolean): Promise<Provider> {
+  const refused = (reason: string) => new BadRequest(`Unable to save resource provider ${uuid}: Object action update failed because: ${reason}`);
+  await holdTrees(trx);
+  const p = (await lockProviders(trx, [uuid])).get(uuid);
+  if (!p) throw absentProvider(uuid);
+  const to = b.parent_provider_uuid;
+  const moves = to !== undefined && to !== p.parent;
+  if (p.host !== undefined && (moves || b.name !== p.name)) throw computed('Names and places of resource providers that are compute hosts');
+  if (moves && p.parent !== null && !mayMove) throw refused(to === null ? 'un-parenting a provider is not currently allowed.' : 're-parenting a provider is not currently allowed.');
+  if (b.name !== p.name && await isNameOfHost(trx, b.name)) throw duplicate(b.name);
+  if (moves) await place(trx, p, to, refused);
+  if (p.host === undefined) {
+    try { await trx('placement_providers').where({ id: uuid }).update({ name: b.name, changed_at: trx.fn.now() }); } catch (error) { throw duplicateOf(error) === 'placement_providers_name' ? duplicate(b.name) : error; }
+  }
+  return await one(trx, uuid) as Provider;
+}
+
+/** A provider and what is below it, under another parent or under none. */
+async function place(trx: Knex.Transaction, p: Provider, to: string | null, refused: (reason: string) => BadRequest): Promise<void> {
+  const above = to === null ? undefined : await one(trx, to);
+  if (to !== null && !above) throw refused('parent provider UUID does not exist.');
+  const { rows } = await trx.raw('with recursive below as (select ?::uuid as id union all select c.id from placement_providers c join below b on c.parent_id = b.id) select id::text from below', [p.uuid]);
+  const ids = (rows as { id: string }[]).map(r => r.id);
+  if (to !== null && ids.includes(to)) throw refused('creating loop in the provider tree is not allowed.');
+  await trx('placement_providers').where({ id: p.uuid }).update({ parent_id: to });
+  await trx('placement_providers').whereIn('id', ids).update({ root_id: above?.root ?? p.uuid });
+}
+
+async function remove(trx: Knex.Transaction, uuid: string): Promise<void> {
+  await holdTrees(trx);
+  const p = isUuidLike(uuid) ? (await lockProviders(trx, [uuid.toLowerCase()])).get(uuid.toLowerCase()) : undefined;
+  if (!p) throw absentProvider(uuid, absent => `${absent} for delete`);
+  if (await trx('placement_providers').where({ parent_id: p.uuid }).first('id')) throw new Conflict(`Unable to delete parent resource provider ${p.uuid}: It has child resource providers.`, { kind: 'placement.resource_provider.cannot_delete_parent' });
+  if (Object.values(p.used).some(n => n > 0)) throw new Conflict(`Unable to delete resource provider ${p.uuid}: Resource provider has allocations.`, { kind: 'placement.resource_provider.inuse' });
+  if (p.host !== undefined) throw computed('Resource providers that are compute hosts');
+  await trx('placement_providers').where({ id: p.uuid }).delete();
 }
