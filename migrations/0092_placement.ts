@@ -26,7 +26,8 @@ export async function up(knex: Knex): Promise<void> {
   await knex.raw('create index placement_inventories_custom on placement_inventories (custom) where custom is not null');
   await knex.raw(`create table placement_provider_traits (provider_id uuid not null references placement_providers (id) on delete cascade, trait text not null, ${custom('trait', 'placement_traits', 'placement_provider_traits_trait')}, primary key (provider_id, trait))`);
   await knex.raw('create index placement_provider_traits_trait on placement_provider_traits (trait)');
-  await knex.raw(`create table placement_provider_aggregates (provider_id uuid not null references placement_providers (id) on delete cascade, aggregate_id uuid not null, primary key (provider_id, aggregate_id))`);
+  // An id is given back as it was written, with dashes or without.
+  await knex.raw(`create table placement_provider_aggregates (provider_id uuid not null references placement_providers (id) on delete cascade, aggregate_id text not null, primary key (provider_id, aggregate_id))`);
 
   await knex.raw(`create table placement_consumers (
     id uuid primary key, generation integer not null default 0, project_id text not null, user_id text not null, type text, created_at timestamptz(3) not null default now(), changed_at timestamptz(3) not null default now()

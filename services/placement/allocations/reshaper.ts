@@ -33,8 +33,8 @@ export const reshaperRoutes = (rt: Runtime): Operation[] => [
           const p = providers.get(uuid);
           if (p?.generation !== given.resource_provider_generation) throw concurrent(`resource provider generation conflict for provider ${uuid}: actual: ${p?.generation}, given: ${given.resource_provider_generation}`);
           await replaceInventories(trx, p, given.inventories);
-          // As upstream's reshaper, which sets the inventories before and after the allocations.
-          await grow(trx, uuid, 2);
+          // As upstream's reshaper, which sets the inventories before and after the allocations, where there are any.
+          await grow(trx, uuid, Object.keys(given.inventories).length > 0 ? 2 : 1);
         }
         await replacement.commit();
       });

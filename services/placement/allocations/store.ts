@@ -26,12 +26,12 @@ export async function consumersOf(db: Trx, by: { consumer?: string; providerId?:
   const where = (consumer: string, provider: string, project: string, user: string) => ([[consumer, by.consumer], [provider, by.providerId], [project, by.projectId], [user, by.userId]] as const).filter(([, value]) => value !== undefined);
   const [ofServers, ofOthers] = [where('a.server_id', 'p.id', 's.project_id', 's.user_id'), where('a.consumer_id', 'p.id', 'c.project_id', 'c.user_id')];
   const and = (conditions: typeof ofServers) => conditions.map(([column]) => `and ${column} = ?`).join(' ');
-  const { rows } = await db.raw(`select a.server_id::text as consumer, p.id::text as provider, p.generation as provider_generation, r.class, sum(r.used)::int as used, s.project_id, s.user_id, 1 as generation, null as type, max(a.created_at) as since
+  const { rows } = await db.raw(`select a.server_id::text as consumer, p.id::text as provider, p.num, p.generation as provider_generation, r.class, sum(r.used)::int as used, s.project_id, s.user_id, 1 as generation, null as type, max(a.created_at) as since
       from allocations a join placement_providers p on p.host = a.host join servers s on s.id = a.server_id,
         lateral (select 'VCPU' as class, a.vcpus as used union all select 'MEMORY_MB', a.memory_mb union all select 'DISK_GB', a.disk_gb union all select key, value::int from jsonb_each_text(a.resources)) r
       where r.used > 0 ${and(ofServers)} group by a.server_id, p.id, r.class, s.project_id, s.user_id
-    union all select a.consumer_id::text, p.id::text, p.generation, a.class, a.used, c.project_id, c.user_id, c.generation, c.type, a.created_at
-      from placement_allocations a join placement_providers p on p.id = a.provider_id join placement_consumers c on c.id = a.consumer_id where true ${and(ofOthers)} order by consumer, provider, class`,
+    union all select a.consumer_id::text, p.id::text, p.num, p.generation, a.class, a.used, c.project_id, c.user_id, c.generation, c.type, a.created_at
+      from placement_allocations a join placement_providers p on p.id = a.provider_id join placement_consumers c on c.id = a.consumer_id where true ${and(ofOthers)} order by consumer, num, class`,
   [...ofServers, ...ofOthers].map(([, value]) => value as string));
   const held = new Map<string, Held & { resources: Record<string, number> }>();
   for (const r of rows as Row[]) {

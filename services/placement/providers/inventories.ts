@@ -6,7 +6,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { unknownClass } from '../catalog/store.ts';
 import { computed, concurrent, read } from '../refusal.ts';
-import { className, generation, inventories, inventory, type Inventories } from '../schemas.ts';
+import { className, dashed, generation, inventories, inventory, type Inventories } from '../schemas.ts';
 import { absentProvider, dated, findProvider } from './routes.ts';
 import { capacityOf, COMPUTED_CLASSES, grow, lockProviders, type Inventory, type Provider } from './store.ts';
 
@@ -51,7 +51,7 @@ async function write(trx: Knex.Transaction, p: Provider, given: Readonly<Record<
 export function inventoryWrites(rt: Runtime): Operation[] {
   /** The provider, locked; the caller has looked for it. */
   const locked = async (trx: Knex.Transaction, ctx: Context): Promise<Provider> => {
-    const uuid = (ctx.params['uuid'] ?? '').toLowerCase();
+    const uuid = dashed(ctx.params['uuid'] ?? '');
     const p = isUuidLike(uuid) ? (await lockProviders(trx, [uuid])).get(uuid) : undefined;
     if (!p) throw absentProvider(uuid);
     return p;

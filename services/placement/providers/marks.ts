@@ -1,17 +1,17 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, isUuidLike } from '@cumulet/wire';
+import { BadRequest, isUuidLike, uuid } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { unknownTraits } from '../catalog/store.ts';
 import { concurrent, read } from '../refusal.ts';
-import { generation, id } from '../schemas.ts';
+import { dashed, generation } from '../schemas.ts';
 import { absentProvider, Aggregates, dated, findProvider } from './routes.ts';
 import { grow, listProviders, lockProviders, type Provider } from './store.ts';
 
 const distinct = <T extends z.ZodType>(of: T) => z.array(of).refine(list => new Set(list).size === list.length, 'has non-unique elements');
-const aggregates = distinct(id);
+const aggregates = distinct(uuid);
 const traits = z.strictObject({ resource_provider_generation: generation, traits: z.array(z.string().min(1).max(255)) });
 const stale = "Resource provider's generation already changed. Please update the generation and try again.";
 
@@ -21,9 +21,9 @@ const stale = "Resource provider's generation already changed. Please update the
  */
 export function markWrites(rt: Runtime): Operation[] {
   const set = async (ctx: Context, given: number | undefined, work: (trx: Knex.Transaction, p: Provider) => Promise<void>, grows = true): Promise<Provider> => transaction(rt.db, async trx => {
-    const uuid = (ctx.params['uuid'] ?? '').toLowerCase();
-    const p = isUuidLike(uuid) ? (await lockProviders(trx, [uuid])).get(uuid) : undefined;
-    if (!p) throw absentProvider(uuid);
+    const provider = dashed(ctx.params['uuid'] ?? '');
+    const p = isUuidLike(provider) ? (await lockProviders(trx, [provider])).get(provider) : undefined;
+    if (!p) throw absentProvider(provider);
     if (given !== undefined && p.generation !== given) throw concurrent(stale);
     await work(trx, p);
     if (grows) await grow(trx, p.uuid);

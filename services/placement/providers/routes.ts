@@ -4,6 +4,7 @@ import { BadRequest, isUuidLike, NotFound, own, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { consumersOf } from '../allocations/store.ts';
 import { knownNames } from '../catalog/known.ts';
+import { dashed } from '../schemas.ts';
 import { grants, refuseUnknown, treeOf, wishOf, type Query } from './filters.ts';
 import { listProviders, type Provider } from './store.ts';
 
@@ -43,7 +44,7 @@ export function providerRoutes(rt: Runtime): Operation[] {
         await knownNames(rt.db, [wish]);
         const all = await listProviders(rt.db);
         const tree = treeOf(all, wish.inTree);
-        const found = all.filter(p => (query['name'] === undefined || p.name === query['name']) && (query['uuid'] === undefined || p.uuid === query['uuid']) && grants(p, wish) && (wish.inTree === undefined || p.root === tree));
+        const found = all.filter(p => (query['name'] === undefined || p.name === query['name']) && (query['uuid'] === undefined || p.uuid === dashed(String(query['uuid']))) && grants(p, wish) && (wish.inTree === undefined || p.root === tree));
         return dated(ctx as Context, newest(found), { resource_providers: found.map(providerView) });
       },
     }),

@@ -57,7 +57,7 @@ export async function listProviders(db: Trx, of: { readonly ids?: readonly strin
           select a.class, a.used from placement_allocations a where a.provider_id = p.id
           union all select r.key, r.value::int from allocations s, jsonb_each_text(s.resources) r where s.host = p.host) held group by held.class) u) as used,
       (select array_agg(t.trait order by t.trait) from placement_provider_traits t where t.provider_id = p.id) as traits,
-      (select array_agg(g.aggregate_id::text order by g.aggregate_id) from placement_provider_aggregates g where g.provider_id = p.id) as aggregates
+      (select array_agg(g.aggregate_id order by g.aggregate_id) from placement_provider_aggregates g where g.provider_id = p.id) as aggregates
     from placement_providers p left join compute_hosts h on h.host = p.host where ${which} order by p.num`, bindings);
   return (rows as Row[]).map(providerOf);
 }

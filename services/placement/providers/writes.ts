@@ -5,7 +5,7 @@ import { BadRequest, Conflict, isUuidLike, newId } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { computed, read } from '../refusal.ts';
-import { id } from '../schemas.ts';
+import { dashed, id } from '../schemas.ts';
 import { absentProvider, dated, providerView, ProviderShape } from './routes.ts';
 import { holdTrees, listProviders, lockProviders, type Provider } from './store.ts';
 
@@ -31,7 +31,7 @@ export function providerWrites(rt: Runtime): Operation[] {
         const uuid = ctx.params['uuid'] ?? '';
         if (!isUuidLike(uuid) || (await listProviders(rt.db, { ids: [uuid] })).length === 0) throw absentProvider(uuid);
         const b: { name: string; parent_provider_uuid?: string | null | undefined } = read(ctx.dialect.has('in_tree') ? z.strictObject({ name, ...parent }) : z.strictObject({ name }), ctx as Context);
-        const changed = await transaction(rt.db, trx => change(trx, uuid.toLowerCase(), b, ctx.dialect.has('providers move')));
+        const changed = await transaction(rt.db, trx => change(trx, dashed(uuid), b, ctx.dialect.has('providers move')));
         return dated(ctx as Context, changed.changedAt, providerView(changed));
       },
     }),
@@ -90,7 +90,7 @@ async function place(trx: Knex.Transaction, p: Provider, to: string | null, refu
 
 async function remove(trx: Knex.Transaction, uuid: string): Promise<void> {
   await holdTrees(trx);
-  const p = isUuidLike(uuid) ? (await lockProviders(trx, [uuid.toLowerCase()])).get(uuid.toLowerCase()) : undefined;
+  const p = isUuidLike(uuid) ? (await lockProviders(trx, [uuid])).get(dashed(uuid)) : undefined;
   if (!p) throw absentProvider(uuid, absent => `${absent} for delete`);
   if (await trx('placement_providers').where({ parent_id: p.uuid }).first('id')) throw new Conflict(`Unable to delete parent resource provider ${p.uuid}: It has child resource providers.`, { kind: 'placement.resource_provider.cannot_delete_parent' });
   if (Object.values(p.used).some(n => n > 0)) throw new Conflict(`Unable to delete resource provider ${p.uuid}: Resource provider has allocations.`, { kind: 'placement.resource_provider.inuse' });
