@@ -1,9 +1,9 @@
 import type { Settings } from '@cumulet/config';
+import { hasRoom } from '@cumulet/placement';
 import { BlockList, isIPv4 } from 'node:net';
 import { downAfterSeconds } from '../servers/store.ts';
-import { free, type Amounts, type Candidate, type SchedulerSettings, type Wish } from './candidate.ts';
-import { hasRoom } from '@cumulet/placement';
 import { asksMore } from './asks.ts';
+import { free, type Amounts, type Candidate, type SchedulerSettings, type Wish } from './candidate.ts';
 import { holds, meets } from './operators.ts';
 
 type Passes = (h: Candidate, w: Wish, s: SchedulerSettings) => boolean;

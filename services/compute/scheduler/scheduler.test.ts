@@ -1,8 +1,11 @@
 import { plainCall } from '@cumulet/drivers';
+import { makeApp as placementApp } from '@cumulet/placement';
+import { newId } from '@cumulet/wire';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { as } from '../../../test/harness/service.ts';
 import { testCloud, type TestCloud } from '../testing/cloud.ts';
-import { asksOf } from './asks.ts';
 import { proving } from '../testing/proving.ts';
+import { asksOf } from './asks.ts';
 import type { Candidate, SchedulerSettings, Wish } from './candidate.ts';
 import { filters, NoValidHost, passing, type FilterName } from './filters.ts';
 import { holds, meets } from './operators.ts';
@@ -211,6 +214,17 @@ describe('on real rows', () => {
     await c.call('admin')('DELETE', `/v2.1/servers/${booted[at]?.body.server.id}`);
     await c.t.drain();
     expect(await hostOf(await boot({ flavor: cards }))).toBe(hosts[at]);
+    // Boots and others who take the same cards by placement, all at once.
+    for (const { id } of await db('servers').where({ deleted: false }).select('id') as { id: string }[]) await c.call('admin')('DELETE', `/v2.1/servers/${id}`);
+    await c.t.drain();
+    await c.beat();
+    const placement = await placementApp(c.t.rt);
+    const put = async (n: number) => as(placement, 'service', 'placement')('PUT', `/allocations/${newId()}`, { allocations: { [await idOf(n % 2 === 0 ? 'second' : 'third')]: { resources: { CUSTOM_CARD: 1 } } }, project_id: 'p', user_id: 'u', consumer_generation: null, consumer_type: 'OTHER' }, '1.39');
+    const [servers, others] = await Promise.all([Promise.all(Array.from({ length: 8 }, () => boot({ flavor: cards, quiet: true }))), Promise.all(Array.from({ length: 8 }, (_, n) => put(n)))]);
+    const taken = (await Promise.all(servers.map(hostOf))).filter(h => h !== null).length + others.filter(o => o.status === 204).length;
+    expect(taken).toBe(8);
+    for (const name of ['second', 'third']) expect((await as(placement, 'service', 'placement')('GET', `/resource_providers/${await idOf(name)}/usages`)).body.usages.CUSTOM_CARD).toBe(4);
+    await c.t.drain();
     // What the flavor says of a class by name takes the place of its own number.
     const light = await boot({ flavor: await flavor({ 'resources:VCPU': '0', 'resources:MEMORY_MB': '16' }) });
     expect(await db('allocations').where({ server_id: light.body.server.id })).toMatchObject([{ vcpus: 0, memory_mb: 16, resources: {} }]);
