@@ -37,7 +37,7 @@ function driverFor(rt: Runtime, b: Backend): BlockDriver {
   const { settings } = rt;
   switch (b.driver) {
     case 'file': return fileDriver({
-      name: b.name, directory: resolve(settings.home, b.path ?? 'volumes'), format: b.format, host: settings.host, reservedPercentage: b.reservedPercentage, maxOverSubscriptionRatio: b.maxOverSubscriptionRatio,
+      name: b.name, directory: resolve(settings.home, b.path ?? 'volumes'), format: b.format, ...(b.shared === true ? {} : { host: settings.host }), reservedPercentage: b.reservedPercentage, maxOverSubscriptionRatio: b.maxOverSubscriptionRatio,
       runner: createRunner({ log: rt.log }), ...(b.pool === undefined ? {} : { pool: b.pool }),
     });
     case 'fake': return fakeBlockDriver({ name: b.name, directory: resolve(settings.home, b.path ?? join('fake-volumes', b.name)), pools: [{ name: b.pool ?? b.name, totalGiB: b.totalGiB, reservedPercentage: b.reservedPercentage, maxOverSubscriptionRatio: b.maxOverSubscriptionRatio }] });

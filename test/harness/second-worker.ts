@@ -1,6 +1,8 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { plainCall } from '@cumulet/drivers';
+import { linuxBridge } from '@cumulet/drivers/network';
 import type { Child } from '@cumulet/exec';
 import type { TestCloud } from './cloud.ts';
 import { eventually, runner } from './processes.ts';
@@ -12,6 +14,7 @@ export async function secondWorker(cloud: TestCloud, o: { host: string; env?: Re
   const home = mkdtempSync('/tmp/cumulet-host-');
   const settings = JSON.parse(readFileSync(join(cloud.home, 'run', 'settings.json'), 'utf8')) as { databaseUrl: string; redisUrl: string; network: { prefix: string } };
   mkdirSync(home, { recursive: true });
+  const prefix = `${settings.network.prefix.slice(0, 3)}z`;
   copyFileSync(join(cloud.home, 'secret.key'), join(home, 'secret.key'));
   let working = false;
   let said = '';
@@ -19,7 +22,7 @@ export async function secondWorker(cloud: TestCloud, o: { host: string; env?: Re
     cwd: repository, graceMs: 5_000,
     env: {
       CUMULET_HOME: home, CUMULET_HOST: o.host, DATABASE_URL: settings.databaseUrl, REDIS_URL: settings.redisUrl, CUMULET_WORKER_ROLES: '[compute, network]',
-      CUMULET_IMAGE_STORES: JSON.stringify([{ id: 'file', driver: 'file', path: join(cloud.home, 'images'), default: true }]), CUMULET_NETWORK_PREFIX: `${settings.network.prefix.slice(0, 3)}z`, ...o.env,
+      CUMULET_IMAGE_STORES: JSON.stringify([{ id: 'file', driver: 'file', path: join(cloud.home, 'images'), default: true }]), CUMULET_NETWORK_PREFIX: prefix, ...o.env,
     },
     onLine: (line) => { said += `${line}\n`; working ||= line.includes('"working"'); },
   });
@@ -32,6 +35,8 @@ export async function secondWorker(cloud: TestCloud, o: { host: string; env?: Re
     home,
     async stop(signal = 'SIGTERM') {
       await child.stop(signal);
+      // A worker that ends leaves its guests their wires; this host is gone for good.
+      if (o.env?.['CUMULET_NETWORK_DRIVER'] === 'linuxbridge') await linuxBridge(runner, { prefix, stateDir: join(home, 'network'), runDir: join(home, 'run') }).stopAll(plainCall(), { keepWires: false });
       rmSync(home, { recursive: true, force: true });
     },
   };

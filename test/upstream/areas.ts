@@ -44,7 +44,7 @@ export const areas: Readonly<Record<string, Area>> = {
     ['network', 'set', '--no-share', 'private'], ...ownNetworks,
   ] },
   // What moves servers and asks their consoles, on two libvirtds of one machine.
-  hosts: { suite: 'tempest', regex: '^tempest\\.(api\\.compute\\.(admin\\.test_(live_migration|migrations|servers_on_multinodes)|servers\\.test_(novnc|delete_server|server_actions))|scenario\\.test_server_multinode)', hosts: 2, env: { CUMULET_HYPERVISOR_DRIVER: 'libvirt', CUMULET_HYPERVISOR_VIRT_TYPE: 'qemu', CUMULET_NETWORK_DRIVER: 'fake' } },
+  hosts: { suite: 'tempest', regex: '^tempest\\.(api\\.compute\\.(admin\\.test_(live_migration|migrations|servers_on_multinodes)|servers\\.test_(novnc|delete_server|server_actions))|scenario\\.test_server_multinode)', hosts: 2, env: { CUMULET_HYPERVISOR_DRIVER: 'libvirt', CUMULET_HYPERVISOR_VIRT_TYPE: 'qemu', CUMULET_NETWORK_DRIVER: 'linuxbridge', CUMULET_NETWORK_HOST_ACCESS: 'false', CUMULET_VOLUME_BACKENDS: '[{name: file, driver: file, path: volumes, shared: true}]' } },
   // Its client sleeps ten seconds before it deletes a subnet.
   network: { suite: 'tempest', regex: '^tempest\\.api\\.network', env: simulated, concurrency: 6 },
   scenario: { suite: 'tempest', regex: '^tempest\\.scenario', env: twoBackends, guests: true, prepare: ['image_count_total', 'image_count_uploading', 'image_size_total', 'image_stage_total'].map(resource => ['registered', 'limit', 'create', '--service', 'glance', '--region', 'RegionOne', '--default-limit', '100000', resource]) },

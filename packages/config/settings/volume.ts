@@ -7,6 +7,8 @@ const blockBackend = z.strictObject({
   driver: z.enum(['file', 'fake']),
   /** Directory or mounted share of the file driver; relative paths are below `home`. */
   path: z.string().optional(),
+  /** file: every host sees the same directory under the same path (a mounted share), so that guests of any host may have its volumes. */
+  shared: flag.optional(),
   format: z.enum(['raw', 'qcow2']).default('raw'),
   pool: z.string().optional(),
   /** Advertised to the scheduler's capability filter. */

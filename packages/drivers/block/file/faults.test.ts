@@ -188,6 +188,8 @@ describe('the file driver', { timeout: 300_000 }, () => {
       driver_volume_type: 'local', data: { access_mode: 'rw', encrypted: false, format: 'raw', device_path: join(path, 'v') },
     });
     await expect(local.attach.connect(call, volume, { host: 'there' })).rejects.toMatchObject({ kind: 'unsupported' });
+    const shared = fileDriver({ name: 'disks', directory: path, runner });
+    expect(await shared.attach.connect(call, volume, { host: 'there' })).toMatchObject({ driver_volume_type: 'local', data: { device_path: join(path, 'v') } });
     const nfs = fileDriver({ name: 'nfs', directory: path, runner, nfs: { export: 'nas:/vols', mountPointBase: base, options: 'vers=4' } });
     await expect(nfs.check(call)).rejects.toMatchObject({ kind: 'broken', message: 'The share is not mounted.' });
     expect(await nfs.attach.connect(call, volume, { host: 'there' })).toMatchObject({

@@ -45,8 +45,9 @@ export function createMigrate(context: Context, files: Files, migrationUri: stri
       }
       const [live, persistent] = [translated(await context.domains.migratableXml(domain), context, spec, target), translated(await context.domains.migratableXml(domain, 'persistent'), context, spec, target)];
       const copied = sharedDisks ? [] : await localDisks(context, domain);
+      // libvirt takes a disk for shared where it knows the kind of file system; the cloud has asked both hosts. Only what the page cache of a host may still hold is left to libvirt to refuse.
       const flags = flag.migrateLive | flag.migratePeer2peer | flag.migratePersistDest | flag.migrateUndefineSource | flag.migrateAbortOnError | flag.migrateAutoConverge
-        | (copied.length > 0 ? flag.migrateNonSharedInc : 0) | (context.cache === 'unsafe' ? flag.migrateUnsafe : 0);
+        | (copied.length > 0 ? flag.migrateNonSharedInc : 0) | (context.cache === 'writeback' ? 0 : flag.migrateUnsafe);
       const text = (name: string) => (typeof target[name] === 'string' ? (target[name] as string) : undefined);
       const over = context.domains.migrate(domain, text('uri') ?? '', {
         destination_xml: live, persistent_xml: persistent, migrate_uri: text('memoryUri'), disks_uri: copied.length > 0 ? text('disksUri') : undefined, migrate_disks: copied,
