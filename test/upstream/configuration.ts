@@ -47,7 +47,7 @@ export function writeConfiguration(folder: string, facts: Facts): void {
     network: { public_network_id: facts.publicNetwork, floating_network_name: 'public', project_network_cidr: '10.100.0.0/16' },
     'network-feature-enabled': { api_extensions: facts.networkExtensions.join(','), ipv6: true, ipv6_subnet_attributes: true, port_security: true, floating_ips: facts.publicNetwork !== '' },
     neutron_plugin_options: { agent_availability_zone: 'nova', create_shared_resources: true },
-    image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage }) },
+    image: { build_interval: 1, image_caching_enabled: true, ...(facts.httpImage === undefined ? {} : { http_image: facts.httpImage, alternate_image_endpoint: 'image_remote' }) },
     'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: facts.httpImage !== undefined },
     volume: { min_microversion: '3.0', max_microversion: 'latest', volume_size: 1, build_interval: 1, build_timeout: guests ? 600 : 120, catalog_type: 'volumev3', storage_protocol: 'file', vendor_name: 'Cumulet', backend_names: 'file,file2', manage_snapshot_ref: 'source-name,snapshot-%s' },
     'volume-feature-enabled': { backup: true, snapshot: true, clone: true, multi_backend: facts.backends >= 2, manage_volume: true, manage_snapshot: true, extend_attached_volume: true, extend_attached_encrypted_volume: true, consistency_group: true, volume_revert: true, api_v3: true },
