@@ -14,7 +14,10 @@ import { json, table, old } from './said.ts';
 const home = mkdtempSync('/tmp/cumulet-hosts-');
 const elsewhere = mkdtempSync('/tmp/cumulet-libvirt-');
 const uri = (socket: string) => `qemu+unix:///system?socket=${socket}`;
-const settings = { CUMULET_NETWORK_DRIVER: 'fake', CUMULET_HYPERVISOR_DRIVER: 'libvirt', CUMULET_HYPERVISOR_VIRT_TYPE: 'qemu' };
+const settings = {
+  // Volumes in a folder that both hosts see.
+  CUMULET_VOLUME_BACKENDS: `[{name: file, driver: file, path: ${join(home, 'volumes')}, shared: true}]`, CUMULET_NETWORK_DRIVER: 'fake', CUMULET_HYPERVISOR_DRIVER: 'libvirt', CUMULET_HYPERVISOR_VIRT_TYPE: 'qemu',
+};
 let cloud: TestCloud;
 let daemon: PrivateLibvirtd;
 let other: Awaited<ReturnType<typeof secondWorker>>;
@@ -83,10 +86,19 @@ test('the screen: noVNC\'s page, and RFB through the proxy; another page is not 
   expect(await refusedDial(socket, { origin: page.origin })).toBe(true);
 }, 120_000);
 
-test('a live migration: the guest goes on with what is in its memory, and its console is found on the other host', async () => {
+test('a live migration: the guest goes on with what is in its memory and on its volume, and its console is found on the other host', async () => {
+  await cloud.admin('volume', 'create', '--size', '1', 'luggage');
+  await eventually(async () => (await json<{ status: string }>(cloud.admin('volume', 'show', 'luggage', '-f', 'json'))).status === 'available', 60_000, 'the volume');
+  await cloud.admin('server', 'add', 'volume', id, 'luggage');
+  await eventually(async () => (await typed('test -b /dev/vdb && echo plugged')) === 'plugged', 60_000, 'the volume in the guest');
+  expect(await typed('echo carried | dd of=/dev/vdb conv=sync,fsync 2>/dev/null; echo written')).toBe('written');
   await cloud.admin('--os-compute-api-version', '2.30', 'server', 'migrate', '--live-migration', '--host', 'host2', id);
   await becomes('ACTIVE', 'host2');
   expect((await typed('cat /dev/shm/mark /root/mark')).split(/\s+/)).toEqual(['memory', 'disk']);
+  expect(await typed('head -n 1 /dev/vdb')).toBe('carried');
+  await cloud.admin('server', 'remove', 'volume', id, 'luggage');
+  await eventually(async () => (await json<{ status: string }>(cloud.admin('volume', 'show', 'luggage', '-f', 'json'))).status === 'available', 120_000, 'the volume back');
+  expect(await typed('test -b /dev/vdb || echo unplugged')).toBe('unplugged');
   expect(await guests()).toEqual([id]);
   expect(table(await old(cloud, 'nova', ['migration-list', '--instance-uuid', id], 'admin')).map(m => `${m['Type']} ${m['Status']}`)).toEqual(['live-migration completed']);
 }, 600_000);
