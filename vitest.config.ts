@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 // `npm test` runs `parts`, the tests beside the code, on a real Postgres and Redis; `whole`, what needs more than one service or a real hypervisor;
 // `simulated`, clouds by `npm start` whose guests are simulated, two at a time: clients spend their time in starting; and `cloud`, clouds that are alone on
@@ -10,6 +11,14 @@ const long = ['test/clients/{compute,hosts}.test.ts', 'test/faults/chaos.test.ts
 // Need every service but nothing of the machine: they may run beside the parts.
 const beside = ['test/hostile/sweep.test.ts', 'test/{golden,policy,migrations,upstream,bench}/*.test.ts'];
 const alone = ['test/clients/clients.test.ts', 'test/faults/faults.test.ts', 'test/start/*.test.ts'];
+// Those that take longest begin first, lest one of two processors waits for the other at the end.
+const longest = /test\/(hostile\/sweep|clients\/(cinder|images|basics|backups))\.test\.ts$/;
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const { long = [], other = [] } = Object.groupBy(await super.sort(files), f => (longest.test(f.moduleId) ? 'long' : 'other'));
+    return [...long, ...other];
+  }
+}
 // CI's machine is shared and noisy: limits are there to end what hangs, not to time anything, and a test that fails for want of a processor is tried
 // once more (the report says so).
 const retry = process.env['CI'] ? 1 : 0;
@@ -17,6 +26,7 @@ const retry = process.env['CI'] ? 1 : 0;
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'test-results.json' }]] : ['default'],
     projects: [
       {
