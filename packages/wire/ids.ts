@@ -16,6 +16,9 @@ export const isUuidLike = (text: unknown): text is string => typeof text === 'st
 /** True for the form that Postgres' uuid type gives back. Look-ups by an id that is not one need no query: nothing has it. */
 export const isUuid = (text: unknown): text is string => typeof text === 'string' && dashed.test(text);
 
+/** The form with dashes of a uuid-like text, as Postgres gives it back. */
+export const withDashes = (id: string): string => id.toLowerCase().replaceAll('-', '').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+
 export const uuid = z.string().refine(isUuidLike, { params: { format: 'uuid' } });
 /** Ids that keystone gives or an operator chose: `default`, 32 hex digits. */
 export const identityId = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/);

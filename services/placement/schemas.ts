@@ -1,10 +1,8 @@
-import { python, shape, uuid } from '@cumulet/wire';
+import { python, shape, uuid, withDashes } from '@cumulet/wire';
 import { z } from 'zod';
 
-/** A UUID as Postgres gives it back. */
-export const dashed = (text: string): string => text.toLowerCase().replaceAll('-', '').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 /** A UUID with or without dashes; afterwards it has them. */
-export const id = uuid.transform(dashed);
+export const id = uuid.transform(withDashes);
 /** Upstream's largest integer, and the default of max_unit. */
 export const MAX_INT = 2_147_483_647;
 const count = z.int().max(MAX_INT);

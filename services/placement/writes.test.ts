@@ -31,6 +31,11 @@ describe('what administrators write', () => {
     await t.rt.db('compute_hosts').insert([{ ...row, id: host.one, host: 'one', node: 'node-one' }, { ...row, id: host.two, host: 'two', node: 'node-two' }]);
   });
 
+  test('who is no provider is called as the caller did', async () => {
+    for (const [method, path] of [['DELETE', 'traits'], ['DELETE', 'inventories'], ['DELETE', 'inventories/VCPU'], ['PUT', 'traits']] as const) {
+      await refused(404, 'No resource provider with uuid Not-One found', undefined, method, `/resource_providers/Not-One/${path}`, method === 'PUT' ? { resource_provider_generation: 0, traits: [] } : undefined);
+    }
+  });
   test('a host has the traits that it says itself, and those that are given to it', async () => {
     await ok('PUT', '/traits/CUSTOM_GOLD');
     const computed = (await ok('GET', `/resource_providers/${host.one}/traits`)).traits as string[];

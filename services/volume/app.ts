@@ -32,15 +32,17 @@ import { imageActions } from './volumes/image_actions.ts';
 import { routes as volumes } from './volumes/routes.ts';
 import { routes as zones } from './zones/routes.ts';
 
+const offered = (rt: Runtime) => versions.upTo(rt.settings.maxMicroversion.volume);
+
 /** Cinder v3: the table of contents. */
 export const operations = (rt: Runtime): Operation[] => [
-  ...versionDocuments(versions.upTo(rt.settings.maxMicroversion.volume)),
+  ...versionDocuments(offered(rt)),
   ...volumes(rt), ...actions(rt), ...imageActions(rt), ...migrationActions(rt), ...encryption(rt), ...attachments(rt), ...legacyActions(rt), ...snapshots(rt), ...manage(rt), ...transfers(rt), ...backups(rt),
   ...types(rt), ...typeDetails(rt), ...defaultTypes(rt), ...qos(rt),
   ...groupTypes(rt), ...groups(rt), ...groupSnapshots(rt), ...consistencyRoutes(rt),
   ...quotas(rt), ...limits(rt), ...services(rt), ...hostRoutes(rt), ...clusters(rt), ...pools(rt), ...zones(rt), ...messages(rt), ...extensions(),
 ];
 export const makeApp = (rt: Runtime): Promise<FastifyInstance> => createApp(rt, {
-  name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, formatInPath: true, emptyIdIsUnknownPath: true, versions: versions.upTo(rt.settings.maxMicroversion.volume), alsoVersionedAs: ['volumev2', 'volumev3'], dress: novaDress,
+  name: 'volume', title: 'Block storage (Cinder 3.0 to 3.71)', prefixes: ['/v3'], projectInPath: true, formatInPath: true, emptyIdIsUnknownPath: true, versions: offered(rt), alsoVersionedAs: ['volumev2', 'volumev3'], dress: novaDress,
   operations: operations(rt),
 });

@@ -3,7 +3,7 @@ import { operation, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, newId, NotFound } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { find, missing, writtenView } from '../rest/collection.ts';
+import { find, given, missing, writtenView } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { projectFor } from '../rest/policy.ts';
 import { formatPrefix, parsePrefix } from '../subnets/addresses.ts';
@@ -51,7 +51,7 @@ export function addressGroupRoutes(rt: Runtime): Operation[] {
     }),
     groups.updating(UpdateAddressGroup, {
       permit: permitOwner,
-      change: async (trx, _, { id }, { address_group: b }) => void await trx('address_groups').where({ id }).update({ ...Object.fromEntries(Object.entries(b).filter(([, v]) => v !== undefined)), ...touched(trx) }),
+      change: async (trx, _, { id }, { address_group: b }) => void await trx('address_groups').where({ id }).update({ ...given(b), ...touched(trx) }),
     }),
     groups.deleting({
       permit: permitOwner,

@@ -2,7 +2,7 @@ import { duplicateOf, type Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict, Fault, newId, NotFound } from '@cumulet/wire';
-import { AnyQuery, fieldsOf, find, list, pick, writtenView } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, given, list, pick, writtenView } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { BindingBody, CreateFlavor, Flavors, ServiceProfileBody, ServiceProfiles, UpdateFlavor } from './flavors.ts';
 
@@ -89,7 +89,6 @@ export function flavorRoutes(rt: Runtime): Operation[] {
   ];
 }
 
-const given = (fields: object) => Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined));
 async function change(trx: Trx, table: string, id: string, fields: object): Promise<void> {
   if (Object.keys(given(fields)).length > 0) await trx(table).where({ id }).update(given(fields));
 }

@@ -2,7 +2,7 @@ import type { Trx } from '@cumulet/db';
 import { seconds, shape } from '@cumulet/wire';
 import { z } from 'zod';
 import { openTo, sharedWith } from '../rbac/access.ts';
-import { bool, commonColumns, int, type Collection } from '../rest/collection.ts';
+import { bool, commonColumns, given, int, type Collection } from '../rest/collection.ts';
 import { domainName, flag, integer, named, owned, several, tag, uuid } from '../rest/shapes.ts';
 
 export interface NetworkRow {
@@ -41,7 +41,7 @@ export const CreateNetworks = shape('NetworkCreate', z.union([z.strictObject({ n
 export const UpdateNetwork = shape('NetworkUpdate', z.strictObject({ network: z.strictObject(settable) }));
 
 /** Its own columns; who may use it (`shared`, `router:external`) is written as policies: setNetworkAccess. */
-export const networkColumns = (b: Partial<NetworkCreate>): Record<string, unknown> => Object.fromEntries(Object.entries({
+export const networkColumns = (b: Partial<NetworkCreate>): Record<string, unknown> => given({
   name: b.name, description: b.description, admin_state_up: b.admin_state_up, is_default: b.is_default, mtu: b.mtu, port_security_enabled: b.port_security_enabled, dns_domain: b.dns_domain, qos_policy_id: b.qos_policy_id,
-}).filter(([, v]) => v !== undefined));
+});
 export const touched = (trx: Trx) => ({ updated_at: trx.fn.now(), revision_number: trx.raw('revision_number + 1') });

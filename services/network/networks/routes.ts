@@ -28,7 +28,7 @@ export function networkRoutes(rt: Runtime): Operation[] {
     await checkPolicy(trx, ctx, { network: id }, b.qos_policy_id, null);
     const qos_policy_id = b.qos_policy_id ?? await defaultPolicy(trx, project, id);
     await trx('networks').insert({ id, project_id: project, mtu: rt.settings.network.mtu, tags: b.tags ?? [], ...networkColumns(b), qos_policy_id });
-    await setNetworkAccess(trx, { id, project_id: project, name: b.name ?? '', shared: false, external: false }, { shared: b.shared, external: b['router:external'] });
+    await setNetworkAccess(trx, { id, project_id: project, name: b.name ?? '', external: false }, { shared: b.shared, external: b['router:external'] });
     await checkQuota(trx, project, ['network']);
     return id;
   };
@@ -43,9 +43,9 @@ export function networkRoutes(rt: Runtime): Operation[] {
       async change(trx, ctx, row, { network: b }) {
         checkMtu(b.mtu);
         await checkMtuOfSubnets(trx, row.id, b.mtu);
-        const now = await trx('networks').where({ id: row.id }).forUpdate().first('shared', 'external', 'qos_policy_id') as { shared: boolean; external: boolean; qos_policy_id: string | null };
+        const now = await trx('networks').where({ id: row.id }).forUpdate().first('external', 'qos_policy_id') as { external: boolean; qos_policy_id: string | null };
         await checkPolicy(trx, ctx, { network: row.id }, b.qos_policy_id, now.qos_policy_id);
-        await setNetworkAccess(trx, { ...row, shared: now.shared, external: now.external }, { shared: b.shared, external: b['router:external'] });
+        await setNetworkAccess(trx, { ...row, external: now.external }, { shared: b.shared, external: b['router:external'] });
         await trx('networks').where({ id: row.id }).update({ ...networkColumns(b), ...touched(trx) });
         await applyNetwork(rt.tasks, trx, row.id);
         if (b.qos_policy_id !== undefined) await applyQos(rt.tasks, trx, { network: row.id });

@@ -3,7 +3,7 @@ import type { Runtime } from '@cumulet/service';
 import { Conflict, newId } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkPolicy } from '../qos/binding.ts';
-import { find } from '../rest/collection.ts';
+import { find, given } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { readdress } from '../subnets/allocation.ts';
@@ -44,7 +44,7 @@ export function portRoutes(rt: Runtime): Operation[] {
           binding_host: b['binding:host_id'] === null ? '' : b['binding:host_id'], binding_vnic_type: b['binding:vnic_type'],
           binding_profile: b['binding:profile'] === undefined ? undefined : JSON.stringify(b['binding:profile'] ?? {}), allowed_address_pairs: b.allowed_address_pairs === undefined ? undefined : JSON.stringify(b.allowed_address_pairs ?? []), extra_dhcp_opts: b.extra_dhcp_opts === undefined ? undefined : JSON.stringify(options(b.extra_dhcp_opts)),
         };
-        await trx('ports').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) });
+        await trx('ports').where({ id: row.id }).update({ ...given(columns), ...touched(trx) });
         const mac = b.mac_address === undefined ? row.mac : await withMac(trx, row.network_id, b.mac_address ?? undefined, (inner, mac_address) => inner('ports').where({ id: row.id }).update({ mac_address }));
         if (b.fixed_ips || b.mac_address !== undefined) await readdress(trx, { id: row.id, network_id: row.network_id, mac, device_owner: b.device_owner ?? row.device_owner }, row.fixed_ips, b.fixed_ips);
         if (b.fixed_ips) {

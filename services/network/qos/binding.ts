@@ -7,6 +7,8 @@ import { supported, type RuleType } from './rules.ts';
 
 /** SQL: the policy in force on port `p` of network `n`: its own, else its network's, which is not for routers and DHCP (neutron's should_apply_to_port). */
 export const inForce = `coalesce(p.qos_policy_id, case when p.device_owner not like 'network:%' and p.device_owner not like 'neutron:%' then n.qos_policy_id end)`;
+/** Ports `p` that a policy is in force on; the first conditions are for the indexes. */
+export const portsUnder = (trx: Trx, policyId: string) => trx('ports as p').join('networks as n', 'n.id', 'p.network_id').where(w => void w.where('p.qos_policy_id', policyId).orWhere('n.qos_policy_id', policyId)).whereRaw(`${inForce} = ?`, [policyId]);
 
 /** Held until the end of the transaction: its rules stay as they are meanwhile, and it is not deleted or taken from those it is shared with. */
 const hold = (trx: Trx, id: string) => trx('qos_policies').where({ id }).forShare().first('id');

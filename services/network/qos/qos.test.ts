@@ -124,6 +124,8 @@ test('networks and ports have a policy that their project sees; it is not delete
   expect(fault(await call('demo')('POST', '/v2.0/networks', { network: { qos_policy_id: id } }))).toEqual([404, 'QosPolicyNotFound']);
   expect(fault(await call('demo')('POST', '/v2.0/ports', { port: { network_id: network, qos_policy_id: newId() } }))).toEqual([404, 'QosPolicyNotFound']);
   expect((await call('admin')('PUT', `/v2.0/networks/${network}`, { network: { qos_policy_id: id } })).body.network.qos_policy_id).toBe(id);
+  // Not shared, it has nothing to lose, whoever uses it.
+  expect((await call('admin')('PUT', `/v2.0/qos/policies/${id}`, { policy: { shared: false } })).status).toBe(200);
   const router = await made('demo', 'ports', { port: { network_id: network, device_owner: 'network:router_interface' } });
   expect(fault(await call('admin')('PUT', `/v2.0/ports/${router}`, { port: { qos_policy_id: id } }))).toEqual([400, 'InvalidInput']);
   await t.rt.db('ports').where({ id: router }).delete();

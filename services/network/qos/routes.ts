@@ -3,7 +3,8 @@ import type { Context, Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict, newId } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
-import { grant, isRelied, withdraw } from '../rbac/access.ts';
+import { grant, setShared } from '../rbac/access.ts';
+import { given } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { projectFor } from '../rest/policy.ts';
 import { CreatePolicy, Policies, UpdatePolicy, type PolicyRow } from './policies.ts';
@@ -29,14 +30,8 @@ export function qosRoutes(rt: Runtime): Operation[] {
     }),
     policies.updating(UpdatePolicy, {
       async change(trx: Trx, _: Context, row: PolicyRow, { policy: b }) {
-        const columns = { name: b.name, description: b.description, is_default: b.is_default };
-        await trx('qos_policies').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) }).catch((error: unknown) => { throw taken(row.project_id)(error); });
-        const object = { type: 'qos_policy', id: row.id, project: row.project_id } as const;
-        if (b.shared === true) await grant(trx, object, 'access_as_shared');
-        if (b.shared === false) {
-          if (await isRelied(trx, object, '*')) throw new Conflict(`RBAC policy on object ${row.id} cannot be removed because other objects depend on it.`, { kind: 'RbacPolicyInUse' });
-          await withdraw(trx, row.id, 'access_as_shared', '*');
-        }
+        await trx('qos_policies').where({ id: row.id }).update({ ...given({ name: b.name, description: b.description, is_default: b.is_default }), ...touched(trx) }).catch((error: unknown) => { throw taken(row.project_id)(error); });
+        await setShared(trx, { type: 'qos_policy', id: row.id, project: row.project_id }, b.shared, () => new Conflict(`RBAC policy on object ${row.id} cannot be removed because other objects depend on it.`, { kind: 'RbacPolicyInUse' }));
       },
     }),
     policies.deleting({

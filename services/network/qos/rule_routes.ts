@@ -4,9 +4,9 @@ import type { Runtime } from '@cumulet/service';
 import { Conflict, Forbidden, isUuid, newId, NotFound } from '@cumulet/wire';
 import type { z } from 'zod';
 import { touched } from '../networks/networks.ts';
-import { AnyQuery, fieldsOf, find, list, missing, pick, writtenViews } from '../rest/collection.ts';
+import { AnyQuery, fieldsOf, find, given, list, missing, pick, writtenViews } from '../rest/collection.ts';
 import { applyQos } from '../wiring/enqueue.ts';
-import { inForce, unsupportedByNetwork, unsupportedByPort } from './binding.ts';
+import { portsUnder, unsupportedByNetwork, unsupportedByPort } from './binding.ts';
 import { Policies, type PolicyRow } from './policies.ts';
 import { bodiesOf, kinds, parentTarget, ruleView, rulesOf, supported, type RuleGiven, type RuleKind, type RuleRow, type RuleType } from './rules.ts';
 
@@ -46,12 +46,12 @@ function routesOf(rt: Runtime, kind: RuleKind): Operation[] {
     await trx('qos_policies').where({ id: policyId }).update(touched(trx));
     await applyQos(rt.tasks, trx, { policy: policyId });
   };
-  const insert = (ctx: Context, given: readonly RuleGiven[]) => transaction(rt.db, async trx => {
+  const insert = (ctx: Context, rules: readonly RuleGiven[]) => transaction(rt.db, async trx => {
     const policy = await writable(trx, ctx);
     await locked(trx, policy.id);
     if (!supported.has(type)) await checkUnused(trx, policy.id, kind);
     const ids: string[] = [];
-    for (const b of given) {
+    for (const b of rules) {
       await checkAgainstOthers(trx, policy.id, type, b);
       await checkAny(trx, policy.id, type, b);
       const id = newId();
@@ -61,25 +61,24 @@ function routesOf(rt: Runtime, kind: RuleKind): Operation[] {
     await changed(trx, policy.id);
     return writtenViews(trx, ctx, rulesOf(kind, policy), ids);
   });
-  const update = (ctx: Context, parent: (trx: Trx, ctx: Context) => Promise<PolicyRow>, b: RuleGiven) => transaction(rt.db, async trx => {
+  /** One rule of a policy is changed or goes, under the policy's lock. */
+  const changing = <T>(ctx: Context, parent: (trx: Trx, ctx: Context) => Promise<PolicyRow>, change: (trx: Trx, policy: PolicyRow, row: RuleRow) => Promise<T>): Promise<T> => transaction(rt.db, async trx => {
     const policy = await parent(trx, ctx);
     ctx.permit(parentTarget(policy));
     await locked(trx, policy.id);
-    const row = await ruleOf(trx, ctx, policy);
-    const columns = Object.fromEntries(Object.entries(b).filter(([, v]) => v !== undefined));
+    const result = await change(trx, policy, await ruleOf(trx, ctx, policy));
+    await changed(trx, policy.id);
+    return result;
+  });
+  const update = (ctx: Context, parent: (trx: Trx, ctx: Context) => Promise<PolicyRow>, b: RuleGiven) => changing(ctx, parent, async (trx, policy, row) => {
+    const columns = given(b);
     await checkAgainstOthers(trx, policy.id, type, { direction: row.direction ?? undefined, ...columns }, row.id);
     await checkAny(trx, policy.id, type, columns, row.id);
     if (Object.keys(columns).length > 0) await write(trx, policy.id, type, { direction: row.direction ?? undefined, ...columns }, inner => inner('qos_rules').where({ id: row.id }).update(columns));
-    await changed(trx, policy.id);
     return (await writtenViews(trx, ctx, rulesOf(kind, policy), [row.id]))[0];
   });
-  const remove = (ctx: Context, parent: (trx: Trx, ctx: Context) => Promise<PolicyRow>) => transaction(rt.db, async trx => {
-    const policy = await parent(trx, ctx);
-    ctx.permit(parentTarget(policy));
-    await locked(trx, policy.id);
-    const row = await ruleOf(trx, ctx, policy);
+  const remove = (ctx: Context, parent: (trx: Trx, ctx: Context) => Promise<PolicyRow>) => changing(ctx, parent, async (trx, _, row) => {
     await trx('qos_rules').where({ id: row.id }).delete();
-    await changed(trx, policy.id);
     return new Reply(204);
   });
   return [
@@ -163,7 +162,7 @@ const conflicting = (value: unknown, policyId: string, existing: RuleType, has: 
 
 /** A rule that no bridge keeps is for policies that nobody uses. */
 async function checkUnused(trx: Trx, policyId: string, { type }: RuleKind): Promise<void> {
-  const { rows: [port] } = await trx.raw(`select p.id from ports p join networks n on n.id = p.network_id where (p.qos_policy_id = ? or n.qos_policy_id = ?) and ${inForce} = ? limit 1`, [policyId, policyId, policyId]);
+  const port = await portsUnder(trx, policyId).first('p.id') as { id: string } | undefined;
   if (port) throw unsupportedByPort(type, port.id);
   const network: { id: string } | undefined = await trx('networks').where({ qos_policy_id: policyId }).first('id');
   if (network) throw unsupportedByNetwork(type, network.id);

@@ -47,14 +47,18 @@ export async function isGateway(trx: Trx, networkId: string, target: string, ins
   return rows.length > 0;
 }
 
+/** What `shared` is when it is written: a policy for everybody, or none. `refused`: what is said while somebody relies on it. */
+export async function setShared(trx: Trx, object: { type: ObjectType; id: string; project: string }, shared: boolean | undefined, refused: () => Conflict): Promise<void> {
+  if (shared === true) await grant(trx, object, 'access_as_shared');
+  if (shared !== false || !await trx('network_rbac_policies').where({ object_id: object.id, action: 'access_as_shared', target_project: '*' }).first('id')) return;
+  if (await isRelied(trx, object, '*')) throw refused();
+  await withdraw(trx, object.id, 'access_as_shared', '*');
+}
+
 /** What `shared` and `router:external` of a network are when they are written. */
-export async function setNetworkAccess(trx: Trx, network: { id: string; project_id: string; name: string; shared: boolean; external: boolean }, wanted: { shared?: boolean | undefined; external?: boolean | undefined }): Promise<void> {
+export async function setNetworkAccess(trx: Trx, network: { id: string; project_id: string; name: string; external: boolean }, wanted: { shared?: boolean | undefined; external?: boolean | undefined }): Promise<void> {
   const object = { type: 'network', id: network.id, project: network.project_id } as const;
-  if (wanted.shared === true) await grant(trx, object, 'access_as_shared');
-  if (wanted.shared === false && network.shared) {
-    if (await isRelied(trx, object, '*')) throw new Conflict(`Unable to reconfigure sharing settings for network ${network.name}. Multiple projects are using it.`, { kind: 'InvalidSharedSetting' });
-    await withdraw(trx, network.id, 'access_as_shared', '*');
-  }
+  await setShared(trx, object, wanted.shared, () => new Conflict(`Unable to reconfigure sharing settings for network ${network.name}. Multiple projects are using it.`, { kind: 'InvalidSharedSetting' }));
   if (wanted.external === true && !network.external) await grant(trx, object, 'access_as_external');
   if (wanted.external === false && network.external) {
     if (await trx('ports').where({ network_id: network.id, device_owner: 'network:router_gateway' }).first('id')) throw new Conflict(`External network ${network.id} cannot be updated to be made non-external, since it has existing gateway ports.`, { kind: 'ExternalNetworkInUse' });

@@ -158,5 +158,7 @@ export async function writtenViews<R extends { id: string }>(trx: Trx, ctx: Pick
   return rows.map(row => shownTo(ctx, of, row));
 }
 export const writtenView = async <R extends { id: string }>(trx: Trx, ctx: Pick<Context, 'caller' | 'allows'>, of: Collection<R>, resourceId: string): Promise<Record<string, unknown>> => (await writtenViews(trx, ctx, of, [resourceId]))[0] as Record<string, unknown>;
+/** The members that a body has: columns of an update. */
+export const given = (fields: object): Record<string, unknown> => Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined));
 export const missing = (of: { fault: string; absent?: { text?(id: string): string; readonly kind: string } }, resourceId: string): NotFound =>
   new NotFound(of.absent?.text?.(resourceId) ?? `${of.fault} ${resourceId} could not be found.`, { kind: of.absent?.kind ?? `${of.fault.replaceAll(' ', '')}NotFound` });

@@ -4,7 +4,7 @@ import type { Runtime } from '@cumulet/service';
 import { BadRequest, Conflict } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { find } from '../rest/collection.ts';
+import { find, given } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { Subnets } from '../subnets/subnets.ts';
@@ -48,7 +48,7 @@ export function routerRoutes(rt: Runtime): Operation[] {
         }
         if (b.routes) await checkRoutes(trx, row.id, b.routes);
         const columns = { name: b.name, description: b.description, admin_state_up: b.admin_state_up, routes: b.routes === undefined ? undefined : JSON.stringify(b.routes ?? []) };
-        await trx('routers').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries(columns).filter(([, v]) => v !== undefined)), ...touched(trx) });
+        await trx('routers').where({ id: row.id }).update({ ...given(columns), ...touched(trx) });
         await applyRouter(rt.tasks, trx, row.id, row.host);
       },
     }),

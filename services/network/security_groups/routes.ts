@@ -5,7 +5,7 @@ import { Conflict, newId } from '@cumulet/wire';
 import { AddressGroups } from '../address_groups/address_groups.ts';
 import { touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
-import { find } from '../rest/collection.ts';
+import { find, given } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { projectFor } from '../rest/policy.ts';
 import { applySecurity } from '../wiring/enqueue.ts';
@@ -40,7 +40,7 @@ export function securityGroupRoutes(rt: Runtime): Operation[] {
       async change(trx, _, row, { security_group: { name, description, stateful } }) {
         if (row.name === 'default' && name !== undefined && name !== 'default') throw new Conflict('Updating default security group not allowed.', { kind: 'SecurityGroupCannotUpdateDefault' });
         if (name === 'default' && row.name !== 'default') throw defaultExists();
-        await trx('security_groups').where({ id: row.id }).update({ ...Object.fromEntries(Object.entries({ name, description, stateful }).filter(([, v]) => v !== undefined)), ...touched(trx) });
+        await trx('security_groups').where({ id: row.id }).update({ ...given({ name, description, stateful }), ...touched(trx) });
       },
     }),
     groups.deleting({

@@ -5,7 +5,7 @@ import { BadRequest, Forbidden, newId } from '@cumulet/wire';
 import { Networks, touched } from '../networks/networks.ts';
 import { checkQuota } from '../quotas/quota.ts';
 import { grant } from '../rbac/access.ts';
-import { find } from '../rest/collection.ts';
+import { find, given } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { permitAttributes, projectFor } from '../rest/policy.ts';
 import { compact, within, type Prefix } from '../subnets/addresses.ts';
@@ -62,7 +62,7 @@ export function subnetPoolRoutes(rt: Runtime): Operation[] {
         const scope = b.address_scope_id === undefined ? row.address_scope_id : b.address_scope_id;
         if (scope !== null) await checkScope(trx, ctx, scope, { id: row.id, version: row.ip_version, prefixes });
         await trx('subnetpools').where({ id: row.id }).update({
-          ...Object.fromEntries(Object.entries({ name: b.name, description: b.description, default_quota: b.default_quota, is_default: b.is_default }).filter(([, v]) => v !== undefined)),
+          ...given({ name: b.name, description: b.description, default_quota: b.default_quota, is_default: b.is_default }),
           ...bounds, prefixes: trx.raw('?::cidr[]', [texts(prefixes)]), address_scope_id: scope, ...touched(trx),
         });
         if (scope !== row.address_scope_id) await applyRoutersOf(rt.tasks, trx, 'subnetpool_id', row.id);

@@ -2,6 +2,7 @@ import type { Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
 import { Conflict } from '@cumulet/wire';
 import { touched } from '../networks/networks.ts';
+import { given } from '../rest/collection.ts';
 import { operationsOf } from '../rest/operations.ts';
 import { applyNetwork, applyRoutersOf } from '../wiring/enqueue.ts';
 import { keepDhcpPort } from './allocation.ts';
@@ -37,7 +38,7 @@ export function subnetRoutes(rt: Runtime): Operation[] {
         checkExtras(b, row.ip_version, row.id);
         const pools = checkedPools(b.allocation_pools ?? row.allocation_pools, cidr, gateway);
         await trx('subnets').where({ id: row.id }).update({
-          ...Object.fromEntries(Object.entries({ name: b.name, description: b.description, enable_dhcp: b.enable_dhcp, gateway_ip: b.gateway_ip, service_types: b.service_types, dns_publish_fixed_ip: b.dns_publish_fixed_ip }).filter(([, v]) => v !== undefined)),
+          ...given({ name: b.name, description: b.description, enable_dhcp: b.enable_dhcp, gateway_ip: b.gateway_ip, service_types: b.service_types, dns_publish_fixed_ip: b.dns_publish_fixed_ip }),
           ...(b.allocation_pools ? { allocation_pools: JSON.stringify(pools) } : {}), ...(b.dns_nameservers === undefined ? {} : { dns_nameservers: b.dns_nameservers ?? [] }), ...(b.host_routes === undefined ? {} : { host_routes: JSON.stringify(b.host_routes ?? []) }),
           ...touched(trx),
         });

@@ -1,6 +1,6 @@
 import type { Trx } from '@cumulet/db';
 import type { Tasks } from '@cumulet/tasks';
-import { inForce } from '../qos/binding.ts';
+import { portsUnder } from '../qos/binding.ts';
 import { networkApplyPlan, routerApplyPlan, securityApplyPlan } from './tasks.ts';
 
 /** Hosts on which something of a network is plugged: guests, routers. */
@@ -37,10 +37,8 @@ export async function applySecurity(tasks: Tasks, trx: Trx, groupIds: readonly s
 }
 /** The limits, which are part of the filters, of every bound port that a policy or a network's policy is in force on. */
 export async function applyQos(tasks: Tasks, trx: Trx, of: { policy: string } | { network: string }): Promise<void> {
-  const { rows } = 'policy' in of
-    ? await trx.raw(`select p.id::text from ports p join networks n on n.id = p.network_id where p.binding_host <> '' and (p.qos_policy_id = ? or n.qos_policy_id = ?) and ${inForce} = ?`, [of.policy, of.policy, of.policy])
-    : await trx.raw(`select p.id::text from ports p where p.binding_host <> '' and p.network_id = ? and p.qos_policy_id is null`, [of.network]);
-  await applySecurity(tasks, trx, [], (rows as { id: string }[]).map(r => r.id));
+  const found = 'policy' in of ? portsUnder(trx, of.policy) : trx('ports as p').where({ 'p.network_id': of.network }).whereNull('p.qos_policy_id');
+  await applySecurity(tasks, trx, [], (await found.whereNot('p.binding_host', '').select('p.id') as { id: string }[]).map(r => r.id));
 }
 /** The filters of every bound port that has a rule which names the address group. */
 export async function applyAddressGroup(tasks: Tasks, trx: Trx, addressGroupId: string): Promise<void> {

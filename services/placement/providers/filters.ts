@@ -1,5 +1,4 @@
-import { BadRequest, isUuidLike, type Dialect } from '@cumulet/wire';
-import { dashed } from '../schemas.ts';
+import { BadRequest, isUuidLike, withDashes, type Dialect } from '@cumulet/wire';
 import { hasRoom, type Amounts, type Provider } from './store.ts';
 
 /** What a group of a query asks of one provider. */
@@ -97,7 +96,7 @@ function inTreeOf(given: string | undefined): string | undefined {
 }
 
 /** The root of the tree that somebody is in; undefined when there is no such provider. */
-export const treeOf = (all: readonly Provider[], uuid: string | undefined): string | undefined => (uuid === undefined ? undefined : all.find(p => p.uuid === dashed(uuid))?.root);
+export const treeOf = (all: readonly Provider[], uuid: string | undefined): string | undefined => (uuid === undefined ? undefined : all.find(p => p.uuid === withDashes(uuid))?.root);
 
 /** Whether a provider by itself has what is asked, trees apart. */
 export const grants = (provider: Provider, wish: Wish): boolean => hasRoom(provider, wish.resources) && hasTraits(provider, wish) && isMember(provider, wish);

@@ -1,13 +1,13 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict, isUuidLike, MethodNotAllowed, NotFound, own } from '@cumulet/wire';
+import { BadRequest, Conflict, MethodNotAllowed, NotFound, own } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { unknownClass } from '../catalog/store.ts';
 import { computed, concurrent, read } from '../refusal.ts';
-import { className, dashed, generation, inventories, inventory, type Inventories } from '../schemas.ts';
-import { absentProvider, dated, findProvider } from './routes.ts';
+import { className, generation, inventories, inventory, type Inventories } from '../schemas.ts';
+import { dated, findProvider, lockedProvider } from './routes.ts';
 import { capacityOf, COMPUTED_CLASSES, grow, lockProviders, type Inventory, type Provider } from './store.ts';
 
 const isComputed = (p: Provider, name: string) => p.host !== undefined && (COMPUTED_CLASSES as readonly string[]).includes(name);
@@ -16,6 +16,7 @@ const same = (a: Inventory | undefined, b: Inventory) => a !== undefined && fiel
 const only = (given: Inventory): Inventory => Object.fromEntries(fields.map(f => [f, given[f]])) as unknown as Inventory;
 const inUse = (p: Provider, names: readonly string[]) => `Inventory for '${names.join(', ')}' on resource provider '${p.uuid}' in use.`;
 const used = (p: Provider, name: string) => (p.used[name] ?? 0) > 0;
+const hostSays = () => computed('Inventories of VCPU, MEMORY_MB and DISK_GB of compute hosts');
 const conflict = 'resource provider generation conflict';
 
 /**
@@ -34,7 +35,7 @@ function checkCapacity(ctx: Context, p: Provider, given: Readonly<Record<string,
  * otherwise than it is, is refused. `p` is locked.
  */
 export async function replaceInventories(trx: Knex.Transaction, p: Provider, given: Inventories): Promise<void> {
-  for (const [name, i] of Object.entries(given)) if (isComputed(p, name) && !same(own(p.inventories, name), i)) throw computed('Inventories of VCPU, MEMORY_MB and DISK_GB of compute hosts');
+  for (const [name, i] of Object.entries(given)) if (isComputed(p, name) && !same(own(p.inventories, name), i)) throw hostSays();
   const gone = Object.keys(p.inventories).filter(name => own(given, name) === undefined && !isComputed(p, name));
   const needed = gone.filter(name => used(p, name));
   if (needed.length > 0) throw new Conflict(`update conflict: ${inUse(p, needed)}`, { kind: 'placement.inventory.inuse' });
@@ -49,15 +50,8 @@ async function write(trx: Knex.Transaction, p: Provider, given: Readonly<Record<
 
 /** What a provider has: all of it at once, or class by class. */
 export function inventoryWrites(rt: Runtime): Operation[] {
-  /** The provider, locked; the caller has looked for it. */
-  const locked = async (trx: Knex.Transaction, ctx: Context): Promise<Provider> => {
-    const uuid = dashed(ctx.params['uuid'] ?? '');
-    const p = isUuidLike(uuid) ? (await lockProviders(trx, [uuid])).get(uuid) : undefined;
-    if (!p) throw absentProvider(uuid);
-    return p;
-  };
+  const locked = (trx: Knex.Transaction, ctx: Context) => lockedProvider(trx, ctx.params['uuid'] ?? '');
   const find = (ctx: Context) => findProvider(rt, ctx.params['uuid'] ?? '');
-  const refuseComputed = (p: Provider, name: string) => { if (isComputed(p, name)) throw computed('Inventories of VCPU, MEMORY_MB and DISK_GB of compute hosts'); };
 
   return [
     operation({
@@ -70,7 +64,7 @@ export function inventoryWrites(rt: Runtime): Operation[] {
         const grown = await transaction(rt.db, async trx => {
           const p = await locked(trx, ctx as Context);
           if (await unknownClass(trx, [name], 'held') !== undefined) throw new BadRequest(`${saying}: No such resource class ${name}.`);
-          refuseComputed(p, name);
+          if (isComputed(p, name)) throw hostSays();
           if ((given !== undefined && given !== p.generation) || own(p.inventories, name)) throw concurrent(`Update conflict: there is an inventory of ${name} already, or the generation is another.`);
           await write(trx, p, { [name]: rest });
           return grow(trx, p.uuid);
@@ -104,7 +98,7 @@ export function inventoryWrites(rt: Runtime): Operation[] {
           const p = await locked(trx, ctx as Context);
           const needed = Object.keys(p.inventories).filter(name => used(p, name));
           if (needed.length > 0) throw new Conflict(inUse(p, needed), { kind: 'placement.inventory.inuse' });
-          if (p.host !== undefined) throw computed('Inventories of VCPU, MEMORY_MB and DISK_GB of compute hosts');
+          if (p.host !== undefined) throw hostSays();
           await trx('placement_inventories').where({ provider_id: p.uuid }).delete();
           await grow(trx, p.uuid);
         });
@@ -114,16 +108,15 @@ export function inventoryWrites(rt: Runtime): Operation[] {
     operation({
       id: 'inventory.update', summary: 'Change one inventory of a provider', method: 'PUT', path: '/resource_providers/:uuid/inventories/:resource_class', policy: 'placement:resource_providers:inventories:update',
       handler: async ctx => {
-        const found = await find(ctx as Context);
+        await find(ctx as Context);
         const name = ctx.params['resource_class'] ?? '';
         const { resource_provider_generation: given, ...rest } = read(z.strictObject({ ...inventory, resource_provider_generation: generation }), ctx as Context);
-        if (found.generation !== given) throw concurrent(conflict);
-        checkCapacity(ctx as Context, found, { [name]: rest }, `Unable to update inventory for resource provider ${found.uuid}`);
         const grown = await transaction(rt.db, async trx => {
           const p = await locked(trx, ctx as Context);
           if (p.generation !== given) throw concurrent(conflict);
+          checkCapacity(ctx as Context, p, { [name]: rest }, `Unable to update inventory for resource provider ${p.uuid}`);
           if (!own(p.inventories, name)) throw new BadRequest(`No inventory record with resource class for resource provider ${p.uuid}: No inventory of class ${name} found.`);
-          if (isComputed(p, name) && !same(p.inventories[name], rest)) refuseComputed(p, name);
+          if (isComputed(p, name) && !same(p.inventories[name], rest)) throw hostSays();
           await write(trx, p, { [name]: rest });
           return grow(trx, p.uuid);
         });
@@ -138,7 +131,7 @@ export function inventoryWrites(rt: Runtime): Operation[] {
           const p = await locked(trx, ctx as Context);
           if (!own(p.inventories, name)) throw new NotFound(`No inventory of class ${name} found for delete: No inventory of class ${name} found.`);
           if (used(p, name)) throw concurrent(`Unable to delete inventory of class ${name}: ${inUse(p, [name])}`);
-          refuseComputed(p, name);
+          if (isComputed(p, name)) throw hostSays();
           await trx('placement_inventories').where({ provider_id: p.uuid, class: name }).delete();
           await grow(trx, p.uuid);
         });

@@ -1,14 +1,14 @@
 import { transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, isUuidLike, uuid } from '@cumulet/wire';
+import { BadRequest, uuid } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { unknownTraits } from '../catalog/store.ts';
 import { concurrent, read } from '../refusal.ts';
-import { dashed, generation } from '../schemas.ts';
-import { absentProvider, Aggregates, dated, findProvider } from './routes.ts';
-import { grow, listProviders, lockProviders, type Provider } from './store.ts';
+import { generation } from '../schemas.ts';
+import { Aggregates, dated, findProvider, lockedProvider } from './routes.ts';
+import { grow, listProviders, type Provider } from './store.ts';
 
 const distinct = <T extends z.ZodType>(of: T) => z.array(of).refine(list => new Set(list).size === list.length, 'has non-unique elements');
 const aggregates = distinct(uuid);
@@ -21,9 +21,7 @@ const stale = "Resource provider's generation already changed. Please update the
  */
 export function markWrites(rt: Runtime): Operation[] {
   const set = async (ctx: Context, given: number | undefined, work: (trx: Knex.Transaction, p: Provider) => Promise<void>, grows = true): Promise<Provider> => transaction(rt.db, async trx => {
-    const provider = dashed(ctx.params['uuid'] ?? '');
-    const p = isUuidLike(provider) ? (await lockProviders(trx, [provider])).get(provider) : undefined;
-    if (!p) throw absentProvider(provider);
+    const p = await lockedProvider(trx, ctx.params['uuid'] ?? '');
     if (given !== undefined && p.generation !== given) throw concurrent(stale);
     await work(trx, p);
     if (grows) await grow(trx, p.uuid);

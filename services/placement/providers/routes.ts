@@ -1,12 +1,12 @@
+import type { Trx } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, isUuidLike, NotFound, own, shape } from '@cumulet/wire';
+import { BadRequest, isUuidLike, NotFound, own, shape, withDashes } from '@cumulet/wire';
 import { z } from 'zod';
 import { consumersOf } from '../allocations/store.ts';
 import { knownNames } from '../catalog/known.ts';
-import { dashed } from '../schemas.ts';
 import { grants, refuseUnknown, treeOf, wishOf, type Query } from './filters.ts';
-import { listProviders, type Provider } from './store.ts';
+import { listProviders, lockProviders, type Provider } from './store.ts';
 
 /** Any parameter, once or several times; what is known depends on the version. */
 export const AnyQuery = shape('AnyQuery', z.record(z.string(), z.union([z.string(), z.array(z.string())])));
@@ -44,7 +44,7 @@ export function providerRoutes(rt: Runtime): Operation[] {
         await knownNames(rt.db, [wish]);
         const all = await listProviders(rt.db);
         const tree = treeOf(all, wish.inTree);
-        const found = all.filter(p => (query['name'] === undefined || p.name === query['name']) && (query['uuid'] === undefined || p.uuid === dashed(String(query['uuid']))) && grants(p, wish) && (wish.inTree === undefined || p.root === tree));
+        const found = all.filter(p => (query['name'] === undefined || p.name === query['name']) && (query['uuid'] === undefined || p.uuid === withDashes(String(query['uuid']))) && grants(p, wish) && (wish.inTree === undefined || p.root === tree));
         return dated(ctx as Context, newest(found), { resource_providers: found.map(providerView) });
       },
     }),
@@ -74,6 +74,12 @@ export function providerRoutes(rt: Runtime): Operation[] {
 /** @throws 404 as upstream words it */
 export async function findProvider(rt: Runtime, uuid: string, saying: (absent: string, uuid: string) => string = absent => absent): Promise<Provider> {
   const provider = isUuidLike(uuid) ? (await listProviders(rt.db, { ids: [uuid] }))[0] : undefined;
+  if (!provider) throw absentProvider(uuid, saying);
+  return provider;
+}
+/** The same, locked until the transaction ends. */
+export async function lockedProvider(trx: Trx, uuid: string, saying?: (absent: string, uuid: string) => string): Promise<Provider> {
+  const provider = isUuidLike(uuid) ? (await lockProviders(trx, [uuid])).get(withDashes(uuid)) : undefined;
   if (!provider) throw absentProvider(uuid, saying);
   return provider;
 }

@@ -1,13 +1,13 @@
 import { duplicateOf, transaction } from '@cumulet/db';
 import { operation, Reply, type Context, type Operation } from '@cumulet/http';
 import type { Runtime } from '@cumulet/service';
-import { BadRequest, Conflict, isUuidLike, newId } from '@cumulet/wire';
+import { BadRequest, Conflict, isUuidLike, newId, withDashes } from '@cumulet/wire';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { computed, read } from '../refusal.ts';
-import { dashed, id } from '../schemas.ts';
-import { absentProvider, dated, providerView, ProviderShape } from './routes.ts';
-import { holdTrees, listProviders, lockProviders, type Provider } from './store.ts';
+import { id } from '../schemas.ts';
+import { absentProvider, dated, lockedProvider, providerView, ProviderShape } from './routes.ts';
+import { holdTrees, listProviders, type Provider } from './store.ts';
 
 const name = z.string().max(200);
 const parent = { parent_provider_uuid: id.nullable().optional() };
@@ -31,7 +31,7 @@ export function providerWrites(rt: Runtime): Operation[] {
         const uuid = ctx.params['uuid'] ?? '';
         if (!isUuidLike(uuid) || (await listProviders(rt.db, { ids: [uuid] })).length === 0) throw absentProvider(uuid);
         const b: { name: string; parent_provider_uuid?: string | null | undefined } = read(ctx.dialect.has('in_tree') ? z.strictObject({ name, ...parent }) : z.strictObject({ name }), ctx as Context);
-        const changed = await transaction(rt.db, trx => change(trx, dashed(uuid), b, ctx.dialect.has('providers move')));
+        const changed = await transaction(rt.db, trx => change(trx, withDashes(uuid), b, ctx.dialect.has('providers move')));
         return dated(ctx as Context, changed.changedAt, providerView(changed));
       },
     }),
@@ -63,8 +63,7 @@ async function make(trx: Knex.Transaction, b: { uuid: string; name: string; pare
 async function change(trx: Knex.Transaction, uuid: string, b: { name: string; parent_provider_uuid?: string | null | undefined }, mayMove: boolean): Promise<Provider> {
   const refused = (reason: string) => new BadRequest(`Unable to save resource provider ${uuid}: Object action update failed because: ${reason}`);
   await holdTrees(trx);
-  const p = (await lockProviders(trx, [uuid])).get(uuid);
-  if (!p) throw absentProvider(uuid);
+  const p = await lockedProvider(trx, uuid);
   const to = b.parent_provider_uuid;
   const moves = to !== undefined && to !== p.parent;
   if (p.host !== undefined && (moves || b.name !== p.name)) throw computed('Names and places of resource providers that are compute hosts');
@@ -90,8 +89,7 @@ async function place(trx: Knex.Transaction, p: Provider, to: string | null, refu
 
 async function remove(trx: Knex.Transaction, uuid: string): Promise<void> {
   await holdTrees(trx);
-  const p = isUuidLike(uuid) ? (await lockProviders(trx, [uuid])).get(dashed(uuid)) : undefined;
-  if (!p) throw absentProvider(uuid, absent => `${absent} for delete`);
+  const p = await lockedProvider(trx, uuid, absent => `${absent} for delete`);
   if (await trx('placement_providers').where({ parent_id: p.uuid }).first('id')) throw new Conflict(`Unable to delete parent resource provider ${p.uuid}: It has child resource providers.`, { kind: 'placement.resource_provider.cannot_delete_parent' });
   if (Object.values(p.used).some(n => n > 0)) throw new Conflict(`Unable to delete resource provider ${p.uuid}: Resource provider has allocations.`, { kind: 'placement.resource_provider.inuse' });
   if (p.host !== undefined) throw computed('Resource providers that are compute hosts');

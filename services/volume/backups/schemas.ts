@@ -1,5 +1,5 @@
 import { isBase64 } from '@cumulet/drivers/backup';
-import { isUuidLike, shape } from '@cumulet/wire';
+import { isUuidLike, shape, withDashes } from '@cumulet/wire';
 import { z } from 'zod';
 import { bool, description, nullableName, optionalUuid, uuidText } from '../shapes.ts';
 
@@ -26,7 +26,7 @@ export const BackupList = shape('BackupList', z.unknown(), { backups: BackupRepl
 
 const count = (of: unknown) => typeof of === 'number' && Number.isInteger(of) && of >= 0 && of <= 2_147_483_647;
 /** As Postgres gives it back. */
-export const dashedId = z.string().refine(isUuidLike).transform(text => text.toLowerCase().replaceAll('-', '').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'));
+export const dashedId = z.string().refine(isUuidLike).transform(withDashes);
 /** What a record must and may say, whoever wrote it. `id` and `size` are asked for one by one, in upstream's words. */
 export const backupRecord = z.looseObject({
   id: dashedId, size: z.unknown().refine(count).transform(Number), container: z.string().nullish(), service_metadata: z.string().nullish(), object_count: z.unknown().transform(v => (count(v) ? Number(v) : 0)),
